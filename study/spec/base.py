@@ -1,0 +1,39 @@
+"""The base of every specification, and the scalar types they share."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+
+
+class Spec(BaseModel):
+    """Frozen, and closed: an unknown key is an error. A field's docstring is its description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def parse_proportion(value: Any) -> Fraction:
+    """A fraction from ``"1/4"``, ``0.25``, ``0`` or a :class:`~fractions.Fraction`.
+
+    Raises:
+        ValueError: when the text is neither a number nor ``numerator/denominator``.
+    """
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"expected a fraction such as 1/4, got {value!r}")
+    try:
+        return Fraction(str(value)).limit_denominator(4096)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"expected a fraction such as 1/4, got {value!r}") from None
+
+
+Proportion = Annotated[
+    Fraction,
+    BeforeValidator(parse_proportion),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d+(/\d+)?$"}]}),
+]
+"""A fraction, written ``1/4`` or ``0.25`` in YAML and always ``"1/4"`` in records."""

@@ -1,0 +1,159 @@
+"""An experiment: one question, one YAML file, one table. Profiles and studies beside it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from study.spec.base import Spec
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+"""A file-name-safe name."""
+Overlay = dict[str, Any]
+"""Part of the settings of a trial, nested as in :class:`study.spec.trial.TrialSettings`."""
+
+
+class ArmSpec(Spec):
+    """One row of the table."""
+
+    name: str = Field(min_length=1, max_length=80)
+    """Unique in the experiment; the key of colours and of ``baseline``."""
+    label: str = ""
+    """What the table prints; the name when empty."""
+    set: Overlay = {}
+    """What makes this arm, laid over the settings of the experiment."""
+    published: str | None = None
+    """The row of the published table that this arm reproduces."""
+    note: str = ""
+    """A footnote."""
+
+
+class ExcludeSpec(Spec):
+    """Combinations of an axis product that are left out, and why."""
+
+    when: dict[str, Any] = Field(min_length=1)
+    """Setting paths and the values that together exclude a combination."""
+    because: str = Field(min_length=1)
+    """The reason, shown by ``plan``."""
+
+
+class AxesSpec(Spec):
+    """Arms by axes instead of one by one."""
+
+    grid: dict[str, list[Any]] = {}
+    """Setting paths and their values; every combination is an arm."""
+    zip: dict[str, list[Any]] = {}
+    """Setting paths whose values go together, position by position; all lists have one length."""
+    exclude: tuple[ExcludeSpec, ...] = ()
+    """Combinations left out."""
+    name: str = Field(min_length=1)
+    """Template of an arm's name: ``{p}`` stands for the value of the axis that ends in ``.p``."""
+    published: str | None = None
+    """Template of the published row, likewise."""
+
+    @model_validator(mode="after")
+    def _check(self) -> AxesSpec:
+        if not self.grid and not self.zip:
+            raise ValueError("axes need a 'grid' or a 'zip'")
+        lengths = {path: len(values) for path, values in self.zip.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the lists of 'zip' differ in length: {lengths}")
+        empty = [path for path, values in (self.grid | self.zip).items() if not values]
+        if empty:
+            raise ValueError(f"no values for {', '.join(empty)}")
+        twice = set(self.grid) & set(self.zip)
+        if twice:
+            raise ValueError(f"both in 'grid' and in 'zip': {', '.join(sorted(twice))}")
+        return self
+
+
+class FigureSpec(Spec):
+    """A figure drawn from what the trials of this experiment recorded."""
+
+    kind: Literal["attention_by_layer", "attention_by_arm"]
+    """``attention_by_layer``: coefficients of one arm by layer (Fig. 5). ``attention_by_arm``: coefficients
+    of several arms beside each other (Fig. 6)."""
+    name: Name
+    """File name of the figure, without extension."""
+    title: str
+    """Its title."""
+    arms: tuple[str, ...] = Field(min_length=1)
+    """The arms it shows."""
+
+
+class ExperimentSpec(Spec):
+    """One question. The file that holds it is its documentation."""
+
+    name: Name
+    """How it is asked for on the command line; the file has the same name."""
+    title: str
+    """Title of its table."""
+    question: str
+    """What it asks."""
+    prediction: str = ""
+    """What is expected, and on what grounds; written before the runs."""
+    fixed: str = ""
+    """What is held equal between the arms."""
+    baseline: str
+    """The arm that the others are compared with."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """How often each arm is trained, with different seeds; ``--repeats`` overrides it."""
+    row_header: str = "model"
+    """Heading of the first column."""
+    published: Name | None = None
+    """File under ``reports/published`` with the paper's rows."""
+    settings: Overlay = {}
+    """Settings of all arms, laid over the profile."""
+    arms: tuple[ArmSpec, ...] = ()
+    """The arms, one by one."""
+    axes: AxesSpec | None = None
+    """The arms, by axes."""
+    figures: tuple[FigureSpec, ...] = ()
+    """Figures drawn from this experiment's trials."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ExperimentSpec:
+        if bool(self.arms) == bool(self.axes):
+            raise ValueError("give the arms either one by one ('arms') or by 'axes'")
+        return self
+
+
+class ProfileSpec(Spec):
+    """A scale at which any experiment can be asked: data set, backbone, clip, schedule, resources."""
+
+    name: Name
+    """How it is asked for on the command line; the file has the same name."""
+    about: str
+    """What it is for."""
+    seconds_per_trial: float | None = None
+    """Seconds one trial takes, measured once on the machine named in ``about``; the estimate of ``plan``
+    until trials of the study itself have finished."""
+    settings: Overlay
+    """The scale. Only ``data``, ``clip``, ``training``, ``evaluation``, ``resources`` and the model's
+    ``backbone``, ``init`` and ``dropout``: a profile never sets what an experiment is about."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ProfileSpec:
+        allowed = {"data", "clip", "training", "evaluation", "resources", "model"}
+        wrong = sorted(set(self.settings) - allowed)
+        model = self.settings.get("model", {})
+        if isinstance(model, dict):
+            wrong += [f"model.{key}" for key in sorted(set(model) - {"backbone", "init", "dropout"})]
+        if wrong:
+            raise ValueError(
+                f"a profile sets the scale and nothing else, so not {', '.join(wrong)}; "
+                "allowed: data, clip, training, evaluation, resources, model.backbone, model.init, model.dropout"
+            )
+        return self
+
+
+class StudySpec(Spec):
+    """Experiments that share one store and one report."""
+
+    name: Name
+    """Name of the MLflow experiment and of the report."""
+    experiments: tuple[str, ...] = Field(min_length=1)
+    """Names or paths of the experiments."""
+    profile: str = "laptop"
+    """The profile, unless ``--profile`` names another."""

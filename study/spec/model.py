@@ -1,0 +1,49 @@
+"""A model: a backbone, a block, where the block goes, and how the weights start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from study.spec.base import Spec
+from study.spec.blocks import AnyBlock, Conv2dBlock
+
+BackboneName = Literal["resnet_tiny", "resnet18", "resnet34", "resnet50", "resnet101"]
+
+
+class PlacementSpec(Spec):
+    """Which of a backbone's sites the block fills. No site filled is an error."""
+
+    stages: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    """Stages (1-based) to fill; all when absent."""
+    every: Annotated[int, Field(ge=1)] = 1
+    """Fill every n-th site of those stages, counted through the network."""
+
+
+class InitSpec(Spec):
+    """Initial weights of the backbone."""
+
+    weights: Literal["random", "imagenet"] | Path = "random"
+    """``random``; ``imagenet``: torchvision's, from its local cache; or a state dict's file."""
+    allow_random: tuple[str, ...] = ()
+    """Name patterns (``fnmatch``) of parameters that may stay random although weights are loaded. The
+    classifier and what a block declares as new are always allowed; anything else is an error."""
+
+
+class ModelSpec(Spec):
+    """A network that maps clips (N, C, T, H, W) to class scores (N, K)."""
+
+    backbone: BackboneName = "resnet50"
+    """The 2D network, applied frame by frame."""
+    block: AnyBlock = Conv2dBlock(type="conv2d")
+    """The operator under study."""
+    placement: PlacementSpec = PlacementSpec()
+    """Where the block goes."""
+    consensus: Literal["avg"] = "avg"
+    """From scores by frame to scores by clip (TSN): the mean."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Dropout before the classifier. Not stated in the paper; the value is TSM's."""
+    init: InitSpec = InitSpec()
+    """Initial weights."""

@@ -1,0 +1,101 @@
+"""Training, evaluation and the resources of a trial."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from study.spec.base import Spec
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class OptimizerSpec(Spec):
+    """SGD with momentum (section 4.2). What the paper leaves open has the TSM repository's values."""
+
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    """Base learning rate for ``batch_size``. Not stated in the paper."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """Applied to convolution and linear weights, not to biases and BatchNorm."""
+    classifier_lr_mult: Annotated[float, Field(gt=0)] = 5.0
+    """Multiplies the learning rate of the classifier's weight; its bias gets twice that."""
+    clip_grad_norm: Annotated[float, Field(gt=0)] | None = 20.0
+    """Largest norm of the gradient; not clipped when null."""
+
+
+class ScheduleSpec(Spec):
+    """The learning rate over the epochs."""
+
+    type: Literal["step", "cosine"] = "step"
+    milestones: tuple[Positive, ...] = (20, 40)
+    """``step``: epochs after which the rate is multiplied by ``gamma``."""
+    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Linear rise from zero, in epochs."""
+
+
+class TrainingSpec(Spec):
+    """One training run."""
+
+    epochs: Positive = 50
+    batch_size: Positive = 64
+    optimizer: OptimizerSpec = OptimizerSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the forward pass; ``fp16`` scales the loss. On a CPU only ``fp32`` and ``bf16``."""
+    seed: int = 0
+    """Base of every derived seed; repeats differ from each other by their number, not by this."""
+    deterministic: bool = True
+    """Ask torch for deterministic algorithms; on a CPU the same trial twice gives the same record."""
+
+
+class ProtocolSpec(Spec):
+    """How a video is turned into views at test time, and one score from them: the mean of the logits."""
+
+    clips: Positive = 1
+    """Temporal clips. The first takes segment centres, the second segment starts (TSM's ``twice_sample``),
+    more than two are spread evenly over each segment."""
+    crops: Literal[1, 3] = 1
+    """Spatial crops: 1 is the centre, 3 are the two ends of the long side and the centre."""
+    size: Positive | None = None
+    """Height and width of a crop, pixels; the training size when null."""
+
+    @property
+    def views(self) -> int:
+        """Forward passes per video."""
+        return self.clips * self.crops
+
+
+class EvaluationSpec(Spec):
+    """What is measured on the validation split after the last epoch."""
+
+    protocols: dict[str, ProtocolSpec] = Field(
+        default_factory=lambda: {"1x1": ProtocolSpec()}, min_length=1
+    )
+    """Named protocols, ``clips x crops`` by habit."""
+    primary: str = "1x1"
+    """The protocol whose accuracy stands in the tables."""
+    every: Annotated[int, Field(ge=0)] = 1
+    """Validate with the primary protocol every n epochs while training; 0: only after the last."""
+    batch_size: Positive = 64
+
+    @model_validator(mode="after")
+    def _check(self) -> EvaluationSpec:
+        if self.primary not in self.protocols:
+            raise ValueError(f"primary '{self.primary}' is none of the protocols: {', '.join(self.protocols)}")
+        return self
+
+
+class ResourcesSpec(Spec):
+    """What one trial occupies. It never enters a trial's identity."""
+
+    cpus: Annotated[float, Field(gt=0)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs, or a fraction of one that trials share."""
+    loader_workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that decode videos; 0 decodes in the trial's own process."""
+    frame_cache_mib: Annotated[int, Field(ge=0)] = 0
+    """Memory for decoded videos, mebibytes; 0 decodes every video anew in each epoch."""

@@ -1,0 +1,116 @@
+"""A trial: one arm once, with an identity that is the same wherever it is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from study.spec.base import Spec
+from study.spec.data import AnyDataset, ClipSpec, SyntheticMotion
+from study.spec.model import ModelSpec
+from study.spec.training import EvaluationSpec, ResourcesSpec, TrainingSpec
+
+ID_LENGTH = 16
+"""Hexadecimal digits of an id: 64 bits, so that 100,000 trials collide with probability 3e-10."""
+
+
+class TrialSettings(Spec):
+    """Everything a trial depends on, with every default filled in."""
+
+    model: ModelSpec = ModelSpec()
+    """The network."""
+    data: AnyDataset = SyntheticMotion(type="motion")
+    """The videos and labels."""
+    clip: ClipSpec = ClipSpec()
+    """How clips are drawn from videos."""
+    training: TrainingSpec = TrainingSpec()
+    """Epochs, optimizer, schedule, precision, seed."""
+    evaluation: EvaluationSpec = EvaluationSpec()
+    """Protocols of validation. They have a fingerprint of their own: changing them trains nothing anew."""
+    resources: ResourcesSpec = ResourcesSpec()
+    """What the trial occupies while it runs. Never part of its identity."""
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def derive_digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of ``value``, in hexadecimal."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def identity_dump(spec: BaseModel) -> dict[str, Any]:
+    """The JSON form of ``spec`` without file locations: moving a file never changes what a trial is.
+
+    What the files hold enters the identity through digests (see :class:`Trial`).
+    """
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, BaseModel):
+            kept = {name: getattr(value, name) for name in type(value).model_fields}
+            return {name: strip(item) for name, item in kept.items() if not isinstance(item, Path)}
+        if isinstance(value, dict):
+            return {key: strip(item) for key, item in value.items()}
+        if isinstance(value, tuple | list):
+            return [strip(item) for item in value]
+        return value if isinstance(value, str | int | float | bool | type(None)) else str(value)
+
+    dumped = strip(spec)
+    assert isinstance(dumped, dict)
+    return dumped
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm x one repeat: one task of the scheduler, one MLflow run.
+
+    Attributes:
+        settings: everything the trial depends on.
+        repeat: number of the repeat, from 0; all arms of one repeat share data order and initial classifier.
+        data_digest: digest of the data manifest (paths, labels, splits).
+        weights_digest: SHA-256 of the file of initial weights; empty without one.
+    """
+
+    settings: TrialSettings
+    repeat: int
+    data_digest: str
+    weights_digest: str = ""
+
+    @cached_property
+    def trial_id(self) -> str:
+        """SHA-256 of what training depends on, shortened. Evaluation and resources are left out."""
+        parts = {name: identity_dump(getattr(self.settings, name)) for name in ("model", "data", "clip", "training")}
+        parts |= {"repeat": self.repeat, "data_digest": self.data_digest, "weights_digest": self.weights_digest}
+        return derive_digest(parts)[:ID_LENGTH]
+
+    @cached_property
+    def evaluation_fingerprint(self) -> str:
+        """Digest of the protocols: a record with another one is evaluated again, not trained again."""
+        return derive_digest(identity_dump(self.settings.evaluation))[:ID_LENGTH]
+
+    def to_json(self) -> dict[str, Any]:
+        """A form that :meth:`from_json` reads back."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "repeat": self.repeat,
+            "data_digest": self.data_digest,
+            "weights_digest": self.weights_digest,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Trial:
+        """The trial that :meth:`to_json` wrote."""
+        return cls(
+            settings=TrialSettings.model_validate(data["settings"]),
+            repeat=data["repeat"],
+            data_digest=data["data_digest"],
+            weights_digest=data["weights_digest"],
+        )
