@@ -48,9 +48,7 @@ class STHBlock(BlockSpec):
     from one group of output channels to the next. ``merge_out`` and ``merge_in`` are the two readings of
     Fig. 3b: a fraction p of the output channels is temporal over all inputs, or every output channel is
     temporal over the same first fraction p of the input channels."""
-    attention: Literal[
-        "none", "cost", "concat", "se_pair", "sk_r2", "shared_se_r2", "fc_sigmoid"
-    ] = "none"
+    attention: Literal["none", "cost", "concat", "se_pair", "sk_r2", "shared_se_r2", "fc_sigmoid"] = "none"
     """How the two parts are weighted (Eq. 3). Fig. 4 is not readable in the text we have; these are the
     structures whose parameter count fits the published 23.2 M. ``cost`` follows CoST (b)."""
     attention_pool: Literal["avg", "max"] = "avg"

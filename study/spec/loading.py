@@ -112,7 +112,9 @@ def load_study(
     seen: dict[str, Path] = {}
     for experiment in experiments:
         if experiment.name in seen and not problems:
-            problems.append(f"{experiment.path}: name: '{experiment.name}' is taken by {seen[experiment.name]}")
+            problems.append(
+                f"{experiment.path}: name: '{experiment.name}' is taken by {seen[experiment.name]}"
+            )
         seen[experiment.name] = experiment.path
     if problems:
         raise SpecError(problems)
@@ -164,7 +166,9 @@ def _load_experiment(
     document = load_document(path)
     spec = validate(ExperimentSpec, document)
     if spec.name != path.stem:
-        raise SpecError(f"{document.where(('name',))}: name: '{spec.name}' differs from its file, {path.name}")
+        raise SpecError(
+            f"{document.where(('name',))}: name: '{spec.name}' differs from its file, {path.name}"
+        )
     arm_specs, excluded = list(spec.arms), []
     if spec.axes is not None:
         arm_specs, excluded = expand_axes(spec.axes, document.where(("axes",)))

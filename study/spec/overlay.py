@@ -58,9 +58,7 @@ def merge_layers(layers: Sequence[Layer]) -> Merged:
     return merged
 
 
-def _merge(
-    below: Any, above: Any, path: Path_, layer: Layer, origin: dict[Path_, Layer]
-) -> Any:
+def _merge(below: Any, above: Any, path: Path_, layer: Layer, origin: dict[Path_, Layer]) -> Any:
     origin[path] = layer
     if not isinstance(above, Mapping):
         return above

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from study.errors import suggest
 
@@ -25,22 +26,20 @@ def list_problems(
     """
     problems = []
     for item in error.errors(include_url=False):
-        path = _raw_path(item["loc"], data)
+        path = _raw_path(item, data)
         problems.append(f"{where(path)}: {_dotted(path)}: {_message(dict(item), model, path)}")
     return problems
 
 
-def _raw_path(loc: Sequence[str | int], data: Any) -> tuple[str | int, ...]:
-    """``loc`` without the union tags that pydantic adds: only keys that the user wrote, then a missing one."""
+def _raw_path(item: ErrorDetails, data: Any) -> tuple[str | int, ...]:
+    """The error's path without the union tags that pydantic adds: keys that the user wrote, or left out."""
     path: list[str | int] = []
-    for position, part in enumerate(loc):
+    for part in item["loc"]:
         if isinstance(data, dict) and part in data:
             data = data[part]
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
-        elif position < len(loc) - 1 or not isinstance(data, dict):
-            continue
-        elif not isinstance(part, str) or not part.isidentifier():
+        elif item["type"] != "missing" or part != item["loc"][-1]:
             continue
         path.append(part)
     return tuple(path)
@@ -52,13 +51,17 @@ def _dotted(path: Sequence[str | int]) -> str:
 
 def _message(item: dict[str, Any], model: type[BaseModel], path: Sequence[str | int]) -> str:
     kind, context, value = item["type"], item.get("ctx", {}), item.get("input")
-    shown = repr(value) if not isinstance(value, dict | list) else "a block of keys" if isinstance(value, dict) else "a list"
+    shown = (
+        "a block of keys" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)
+    )
     if kind == "extra_forbidden":
         return f"unknown key; {suggest(str(path[-1]), _allowed_keys(model, path[:-1]))}"
     if kind == "missing":
         return "is required"
     if kind in ("literal_error", "enum"):
-        allowed = [part.strip().strip("'") for part in str(context["expected"]).replace(" or ", ", ").split(",")]
+        allowed = [
+            part.strip().strip("'") for part in str(context["expected"]).replace(" or ", ", ").split(",")
+        ]
         return f"{shown} is not allowed; {suggest(str(value), allowed)}"
     if kind == "union_tag_invalid":
         allowed = [part.strip().strip("'") for part in str(context["expected_tags"]).split(",")]

@@ -2,7 +2,7 @@
 
 A trial's folder in the store holds
 
-    trial.json       the resolved trial, written before anything runs
+    trial.json       the resolved trial and when it started, written before anything runs
     metrics.jsonl    one line an epoch, appended while it trains
     checkpoint.pt    the last finished epoch; afterwards the final weights
     scores.npz       scores of every validation video by protocol and view
@@ -73,7 +73,7 @@ class Cost(RecordPart):
     params_m: float
     """Parameters, millions."""
     gmacs_per_view: float
-    """Multiply-accumulates of convolutions and matrix products for one view, billions: the field's "GFLOPs"."""
+    """Multiply-accumulates of convolutions and matrix products for one view, billions (the field's GFLOPs)."""
     fvcore_gmacs: float
     """fvcore's total, which adds BatchNorm and adaptive pooling, billions."""
     executed_gmacs: float

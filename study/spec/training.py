@@ -72,9 +72,7 @@ class ProtocolSpec(Spec):
 class EvaluationSpec(Spec):
     """What is measured on the validation split after the last epoch."""
 
-    protocols: dict[str, ProtocolSpec] = Field(
-        default_factory=lambda: {"1x1": ProtocolSpec()}, min_length=1
-    )
+    protocols: dict[str, ProtocolSpec] = Field(default_factory=lambda: {"1x1": ProtocolSpec()}, min_length=1)
     """Named protocols, ``clips x crops`` by habit."""
     primary: str = "1x1"
     """The protocol whose accuracy stands in the tables."""
@@ -85,7 +83,9 @@ class EvaluationSpec(Spec):
     @model_validator(mode="after")
     def _check(self) -> EvaluationSpec:
         if self.primary not in self.protocols:
-            raise ValueError(f"primary '{self.primary}' is none of the protocols: {', '.join(self.protocols)}")
+            raise ValueError(
+                f"primary '{self.primary}' is none of the protocols: {', '.join(self.protocols)}"
+            )
         return self
 
 

@@ -87,8 +87,15 @@ class Trial:
     @cached_property
     def trial_id(self) -> str:
         """SHA-256 of what training depends on, shortened. Evaluation and resources are left out."""
-        parts = {name: identity_dump(getattr(self.settings, name)) for name in ("model", "data", "clip", "training")}
-        parts |= {"repeat": self.repeat, "data_digest": self.data_digest, "weights_digest": self.weights_digest}
+        parts = {
+            name: identity_dump(getattr(self.settings, name))
+            for name in ("model", "data", "clip", "training")
+        }
+        parts |= {
+            "repeat": self.repeat,
+            "data_digest": self.data_digest,
+            "weights_digest": self.weights_digest,
+        }
         return derive_digest(parts)[:ID_LENGTH]
 
     @cached_property

@@ -107,4 +107,6 @@ def _plain(value: Any, path: Path_, lines: dict[Path_, int], source: str) -> Any
 
 
 def _kind(value: Any) -> str:
-    return {type(None): "an empty file", CommentedSeq: "a list"}.get(type(value), f"{type(value).__name__} {value!r}")
+    return {type(None): "an empty file", CommentedSeq: "a list"}.get(
+        type(value), f"{type(value).__name__} {value!r}"
+    )

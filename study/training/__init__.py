@@ -1,0 +1,1 @@
+"""Training and evaluation: where models and data meet. Knows neither Ray nor MLflow."""

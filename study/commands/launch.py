@@ -1,0 +1,183 @@
+"""``launch``: train what is missing, keep MLflow in step, write the report."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from study.commands.plan import summarize
+from study.commands.progress import LaunchProgress, describe_seconds
+from study.data.catalog import open_dataset
+from study.errors import DataError, StoreError
+from study.running.executor import Executor, Job
+from study.running.plan import Plan, PlannedTrial, State, make_plan
+from study.running.store import Store
+from study.spec.loading import Study
+from study.spec.record import write_json
+
+MIRROR_SECONDS = 3.0
+"""Pause between two passes of the mirror while trials run."""
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    """How to launch, as the command line says it."""
+
+    storage: Path
+    tracking_uri: str | None = None
+    address: str | None = None
+    max_concurrent: int | None = None
+    retry: frozenset[str] = frozenset()
+    engine: str = "ray"
+
+
+def launch(study: Study, options: LaunchOptions) -> int:
+    """Run what is missing of ``study``. Returns the exit code: 0 all done, 1 a trial failed.
+
+    Raises:
+        StudyError: when the request cannot be carried out; nothing has been trained then.
+        KeyboardInterrupt: when interrupted, after the trials that were running have been noted.
+    """
+    begun = time.monotonic()
+    console = Console(highlight=False)
+    store = Store.at(options.storage)
+    with store.locked():
+        plan = make_plan(study, store)
+        if plan.warnings:
+            raise DataError("\n".join(plan.warnings))
+        retry = frozenset(State(state) for state in options.retry)
+        todo = plan.runnable(retry)
+        console.print(f"Study {study.name}, profile {study.profile.name}: {summarize(plan)}", markup=False)
+        if not todo and _is_reported(plan, store, options):
+            console.print(f"Nothing to train: every trial has its record ({describe_seconds(time.monotonic() - begun)}).")
+        else:
+            _prepare_data(todo, store, console)
+            _discard(todo, store)
+            plan = _run(plan, todo, store, options, console)
+        _print_end(plan, store, options, console, time.monotonic() - begun)
+    return 1 if plan.count(State.FAILED) else 0
+
+
+def _run(plan: Plan, todo: list[PlannedTrial], store: Store, options: LaunchOptions, console: Console) -> Plan:
+    """Train ``todo`` beside a thread that mirrors, then report; returns the plan as it stands afterwards."""
+    from study.commands.tracking import TrackingThread
+
+    jobs = [Job(planned.trial, store.folder(planned.trial_id), store.data) for planned in todo]
+    concurrent = options.max_concurrent or _guess_concurrent(todo)
+    with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
+        if jobs:
+            with LaunchProgress(todo, store, console, concurrent) as progress:
+                _executor(options).run(jobs, tracking.listen(progress))
+    plan = make_plan(plan.study, store)
+    for problem in tracking.problems:
+        console.print(f"warning: {problem}", style="yellow", markup=False)
+    _report(plan, store, options)
+    return plan
+
+
+def _executor(options: LaunchOptions) -> Executor:
+    if options.engine == "inline":
+        from study.running.inline import InlineExecutor
+
+        return InlineExecutor()
+    from study.running.ray_tune import RayExecutor
+
+    return RayExecutor(address=options.address, max_concurrent=options.max_concurrent)
+
+
+def _guess_concurrent(todo: Sequence[PlannedTrial]) -> int:
+    cpus = [planned.trial.settings.resources.cpus for planned in todo]
+    return max(1, int((os.cpu_count() or 1) // max(cpus))) if cpus else 1
+
+
+def _prepare_data(todo: Sequence[PlannedTrial], store: Store, console: Console) -> None:
+    """Make what the trials read, once, before any of them starts."""
+    sources = {planned.trial.data_digest: planned.trial.settings.data for planned in todo}
+    for spec in sources.values():
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task(f"videos of '{spec.type}'", total=None)
+            open_dataset(spec, store.data).prepare(
+                lambda done, total, task=task, progress=progress: progress.update(task, completed=done, total=total)
+            )
+
+
+def _discard(todo: Sequence[PlannedTrial], store: Store) -> None:
+    """Take away records that are to be made anew; a protocol change keeps the weights."""
+    for planned in todo:
+        if planned.state in (State.STALE, State.FAILED):
+            for name in ("record.json", "checkpoint.pt", "metrics.jsonl", "trial.json", "scores.npz"):
+                (store.folder(planned.trial_id) / name).unlink(missing_ok=True)
+
+
+def _report(plan: Plan, store: Store, options: LaunchOptions) -> None:
+    from study.commands.report import write_report_of
+
+    write_report_of(plan, store, tracking_uri=options.tracking_uri, output=store.report)
+    write_json(store.root / "reported.json", _describe_inputs(plan, options))
+
+
+def _is_reported(plan: Plan, store: Store, options: LaunchOptions) -> bool:
+    """Whether the last report was written from exactly these records, so that nothing is left to do."""
+    try:
+        text = (store.root / "reported.json").read_text()
+    except OSError:
+        return False
+    import json
+
+    return bool(json.loads(text) == _describe_inputs(plan, options)) and (store.report / "report.html").exists()
+
+
+def _describe_inputs(plan: Plan, options: LaunchOptions) -> dict[str, object]:
+    return {
+        "study": plan.study.name,
+        "tracking_uri": options.tracking_uri or "",
+        "experiments": [experiment.spec.model_dump(mode="json") for experiment in plan.study.experiments],
+        "trials": [
+            [planned.trial_id, planned.state.value, planned.record.ended_at if planned.record else 0.0]
+            for planned in plan.trials
+        ],
+    }
+
+
+def _print_end(plan: Plan, store: Store, options: LaunchOptions, console: Console, seconds: float) -> None:
+    """What was found, where the report lies, how to open MLflow."""
+    for planned in plan.trials:
+        if planned.state is State.FAILED:
+            arms = ", ".join(f"{use.experiment} / {use.arm}" for use in planned.uses)
+            console.print(f"failed: {arms} ({planned.trial_id}): {planned.reason}", style="red", markup=False)
+    console.print(f"{_find(plan)} Measured in {describe_seconds(seconds)}.", markup=False)
+    console.print(f"Report: {store.report / 'report.html'}", markup=False, soft_wrap=True)
+    extra = f" --storage {options.storage}" if options.storage != Path("runs") else ""
+    extra += f" --tracking-uri {options.tracking_uri}" if options.tracking_uri else ""
+    console.print(f"MLflow: uv run run_study.py ui{extra}", markup=False, soft_wrap=True)
+
+
+def _find(plan: Plan) -> str:
+    """One sentence about the accuracies: the best arm and the baseline of each table."""
+    parts = []
+    for experiment in plan.study.experiments:
+        means: dict[str, float] = {}
+        for arm in experiment.arms:
+            cells = [plan.find(experiment.name, arm.name, repeat) for repeat in range(experiment.repeats)]
+            values = [
+                cell.record.metrics[cell.trial.settings.evaluation.primary].top1
+                for cell in cells
+                if cell.record and cell.record.status == "completed"
+            ]
+            if len(values) == len(cells):
+                means[arm.name] = sum(values) / len(values)
+        if not means:
+            continue
+        best, baseline = max(means, key=lambda name: means[name]), experiment.spec.baseline
+        text = f"{experiment.name}: best is {best} with {100 * means[best]:.1f} % top-1"
+        if baseline in means and baseline != best:
+            text += f", baseline {baseline} {100 * means[baseline]:.1f} %"
+        parts.append(text)
+    return "; ".join(parts) + "." if parts else "No trial has finished."

@@ -1,0 +1,151 @@
+"""The live table of a launch: done, running, failed, and how long the rest will take."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from study.running.plan import PlannedTrial
+from study.running.store import Store
+
+
+@dataclass
+class _Row:
+    label: str
+    epochs: int
+    epoch: int = 0
+    started: float = 0.0
+    outcome: str = ""
+
+
+@dataclass
+class LaunchProgress:
+    """Events of an executor, drawn as a table of the running trials under a bar of all.
+
+    Where the output is no terminal, one line is printed for each trial that ends.
+    """
+
+    trials: list[PlannedTrial]
+    store: Store
+    console: Console
+    concurrent: int
+    begun: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows = {
+            planned.trial_id: _Row(describe_use(planned), planned.trial.settings.training.epochs)
+            for planned in self.trials
+        }
+        self._bar = Progress(
+            TextColumn("trials"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            expand=True,
+        )
+        self._task = self._bar.add_task("", total=len(self.trials), note="")
+        self._live = Live(
+            get_renderable=self._draw, console=self.console, refresh_per_second=2, transient=True
+        )
+
+    def __enter__(self) -> LaunchProgress:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def started(self, trial_id: str) -> None:
+        """See :class:`study.running.executor.Events`."""
+        with self._lock:
+            self._rows[trial_id].started = time.monotonic()
+
+    def epoch(self, trial_id: str, epoch: int) -> None:
+        """See :class:`study.running.executor.Events`."""
+        with self._lock:
+            self._rows[trial_id].epoch = epoch
+
+    def ended(self, trial_id: str) -> None:
+        """See :class:`study.running.executor.Events`."""
+        record = self.store.record(trial_id)
+        with self._lock:
+            row = self._rows[trial_id]
+            if row.outcome:
+                return
+            row.outcome = record.status if record else "interrupted"
+            done, left = self._count_ended(), self.estimate_left()
+            self._bar.update(self._task, completed=done, note=self._note(left))
+        if record and record.status == "completed":
+            primary = record.metrics.get(self._primary(trial_id))
+            detail = f"top-1 {100 * primary.top1:.1f} %" if primary else ""
+        else:
+            detail = record.failure.message if record and record.failure else "died without a record"
+        seconds = sum(record.seconds.values()) if record else 0.0
+        self.console.print(
+            f"[{done}/{len(self.trials)}] {row.label}: {row.outcome}, {detail} ({seconds:.0f} s)",
+            markup=False,
+            highlight=False,
+        )
+
+    def estimate_left(self) -> float | None:
+        """Seconds until all trials have ended, from those that have; None before the first epoch is done."""
+        now = time.monotonic()
+        fractions = [1.0 if row.outcome else row.epoch / row.epochs for row in self._rows.values()]
+        spent = now - self.begun
+        total = sum(fractions)
+        return None if total < 0.2 else spent * (len(fractions) - total) / total
+
+    def _primary(self, trial_id: str) -> str:
+        return next(t for t in self.trials if t.trial_id == trial_id).trial.settings.evaluation.primary
+
+    def _count_ended(self) -> int:
+        return sum(bool(row.outcome) for row in self._rows.values())
+
+    def _note(self, left: float | None) -> str:
+        failed = sum(row.outcome not in ("", "completed") for row in self._rows.values())
+        running = sum(bool(row.started) and not row.outcome for row in self._rows.values())
+        eta = f", about {describe_seconds(left)} left" if left is not None else ""
+        return f"{running} running, {failed} failed{eta}"
+
+    def _draw(self) -> RenderableType:
+        with self._lock:
+            table = Table(box=None, padding=(0, 2))
+            for name in ("running", "epoch", "time"):
+                table.add_column(name, justify="left" if name == "running" else "right")
+            now = time.monotonic()
+            for row in self._rows.values():
+                if row.started and not row.outcome:
+                    table.add_row(row.label, f"{row.epoch}/{row.epochs}", describe_seconds(now - row.started))
+            self._bar.update(self._task, note=self._note(self.estimate_left()))
+        return Group(table, self._bar)
+
+
+def describe_use(planned: PlannedTrial) -> str:
+    """The first cell that a trial serves, for people: "table7 / STH hybrid, repeat 1"."""
+    use = planned.uses[0]
+    return f"{use.experiment} / {use.arm}" + (f", repeat {use.repeat + 1}" if use.repeat else "")
+
+
+def describe_seconds(seconds: float) -> str:
+    """A duration for people: "48 s", "3 min 20 s", "5 h 02 min".
+
+    >>> describe_seconds(200)
+    '3 min 20 s'
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

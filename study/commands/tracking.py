@@ -1,0 +1,93 @@
+"""Keeping MLflow in step with the store, from a thread beside the executor."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from study.running.executor import Events
+from study.running.plan import Plan
+from study.running.store import Store
+from study.tracking.mirror import Mirror, MirrorItem
+from study.tracking.names import TableRow
+
+
+def list_items(plan: Plan, store: Store, running: frozenset[str] = frozenset()) -> list[MirrorItem]:
+    """Every trial of ``plan`` for the mirror; ``running`` holds the ids that an executor has at work."""
+    labels = {(e.name, arm.name): arm.label for e in plan.study.experiments for arm in e.arms}
+    return [
+        MirrorItem(
+            folder=store.folder(planned.trial_id),
+            trial=planned.trial,
+            rows=tuple(
+                TableRow(use.experiment, use.arm, labels[(use.experiment, use.arm)], use.repeat)
+                for use in planned.uses
+            ),
+            running=planned.trial_id in running,
+        )
+        for planned in plan.trials
+    ]
+
+
+def open_mirror(study: str, store: Store, tracking_uri: str | None) -> Mirror:
+    """The mirror of a study, into its own database or the server that was named."""
+    return Mirror(tracking_uri or store.tracking_uri, study, store.artifacts)
+
+
+@dataclass
+class _Listener:
+    """Passes events on and remembers which trials are at work."""
+
+    events: Events
+    running: set[str]
+
+    def started(self, trial_id: str) -> None:
+        self.running.add(trial_id)
+        self.events.started(trial_id)
+
+    def epoch(self, trial_id: str, epoch: int) -> None:
+        self.events.epoch(trial_id, epoch)
+
+    def ended(self, trial_id: str) -> None:
+        self.running.discard(trial_id)
+        self.events.ended(trial_id)
+
+
+class TrackingThread:
+    """A context in which MLflow follows the store: one pass at entry, one every few seconds, one at exit.
+
+    MLflow never holds up or stops a trial: what cannot be written now is written by a later pass, at the latest
+    by the next launch. ``problems`` says what is still missing after the last.
+    """
+
+    def __init__(self, plan: Plan, store: Store, tracking_uri: str | None, seconds: float) -> None:
+        self.plan, self.store, self.seconds = plan, store, seconds
+        self.problems: list[str] = []
+        self._mirror = open_mirror(plan.study.name, store, tracking_uri)
+        self._running: set[str] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
+
+    def listen(self, events: Events) -> Events:
+        """``events``, with this thread listening in."""
+        return _Listener(events, self._running)
+
+    def __enter__(self) -> TrackingThread:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        items = list_items(self.plan, self.store)
+        self.problems = self._mirror.sync(items, force=True).errors
+        self.problems += self._mirror.describe(items, Path(self.store.report / "report.html"))
+
+    def _follow(self) -> None:
+        self._mirror.prepare()
+        while not self._stop.wait(self.seconds):
+            self._mirror.sync(list_items(self.plan, self.store, frozenset(self._running)))

@@ -1,0 +1,43 @@
+"""What every executor is given and tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from study.spec.trial import Trial
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to run and where."""
+
+    trial: Trial
+    folder: Path
+    data_dir: Path
+
+
+class Events(Protocol):
+    """Hears how the jobs go, by trial id. Called from the executor's thread; must not raise."""
+
+    def started(self, trial_id: str) -> None:
+        """The trial has begun."""
+
+    def epoch(self, trial_id: str, epoch: int) -> None:
+        """The trial has finished ``epoch`` epochs."""
+
+    def ended(self, trial_id: str) -> None:
+        """The trial has a record, or has died without one."""
+
+
+class Executor(Protocol):
+    """Runs jobs. What is done stands in the trials' folders, never in the executor."""
+
+    def run(self, jobs: Sequence[Job], events: Events) -> None:
+        """Run all ``jobs``, in order as far as resources allow.
+
+        A failed trial does not stop the others. KeyboardInterrupt stops all; trials without a record then go
+        on from their checkpoints at the next launch.
+        """

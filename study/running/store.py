@@ -1,0 +1,98 @@
+"""The directory of a study: trials, data, costs, the MLflow database and the report.
+
+<store>/lock              held by the one launch that writes
+<store>/trials/<id>/      see study.spec.record
+<store>/data/             synthetic videos
+<store>/costs.json        counted costs
+<store>/mlflow.db         MLflow's SQLite database, with artifacts in mlflow-artifacts/
+<store>/report/           the last report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from study.errors import StoreError
+from study.spec.record import TrialRecord, load_record
+
+
+@dataclass(frozen=True)
+class Store:
+    """Paths of a study's directory, always absolute."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: Path | str) -> Store:
+        """The store at ``root``, which need not exist yet."""
+        return cls(Path(root).expanduser().absolute())
+
+    @property
+    def trials(self) -> Path:
+        """Folder of the trials' folders."""
+        return self.root / "trials"
+
+    @property
+    def data(self) -> Path:
+        """Folder of synthetic videos."""
+        return self.root / "data"
+
+    @property
+    def costs(self) -> Path:
+        """Cache of counted costs."""
+        return self.root / "costs.json"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the last report."""
+        return self.root / "report"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of MLflow's artifacts."""
+        return self.root / "mlflow-artifacts"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's store, unless ``--tracking-uri`` names another."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def folder(self, trial_id: str) -> Path:
+        """Folder of one trial."""
+        return self.trials / trial_id
+
+    def record(self, trial_id: str) -> TrialRecord | None:
+        """The record of a trial, None while it has none.
+
+        Raises:
+            StoreError: when the record cannot be read.
+        """
+        path = self.folder(trial_id) / "record.json"
+        return load_record(path) if path.exists() else None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store for writing.
+
+        Raises:
+            StoreError: when another launch holds it, or it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.root / "lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreError(
+                f"{self.root}: another launch is running on this store; wait for it, or name another with --storage"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{self.root}: cannot be written: {error.strerror or error}") from None
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,64 @@
+"""JSON schemas for editors, generated from the models: ``python -m study.spec.schema`` rewrites them.
+
+An editor that understands ``# yaml-language-server: $schema=...`` then completes keys and shows each one's
+sentence. Overlays are partial, so inside them nothing is required and the options of a block need no ``type``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from study.spec.experiment import ExperimentSpec, ProfileSpec
+from study.spec.trial import TrialSettings
+
+FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "schemas"
+OVERLAY_KEYS = ("settings", "set")
+
+
+def build_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of ``model`` with its overlays described by the settings of a trial."""
+    schema = model.model_json_schema()
+    settings = _relax(TrialSettings.model_json_schema(ref_template="#/$defs/settings.{model}"))
+    definitions = schema.setdefault("$defs", {})
+    definitions |= {f"settings.{name}": value for name, value in settings.pop("$defs", {}).items()}
+    definitions["settings"] = settings
+    for holder in (schema, *definitions.values()):
+        for key in OVERLAY_KEYS:
+            field = holder.get("properties", {}).get(key)
+            if isinstance(field, dict) and field.get("type") == "object":
+                holder["properties"][key] = {
+                    "$ref": "#/$defs/settings",
+                    "description": field.get("description", ""),
+                }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _relax(schema: Any) -> Any:
+    """``schema`` with nothing required and without discriminators, since an overlay sets a part only."""
+    if isinstance(schema, dict):
+        kept = {
+            key: _relax(value) for key, value in schema.items() if key not in ("required", "discriminator")
+        }
+        if "oneOf" in kept:
+            kept["anyOf"] = kept.pop("oneOf")
+        return kept
+    return [_relax(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def render_schemas() -> dict[Path, str]:
+    """The text of each schema file."""
+    models = {"experiment": ExperimentSpec, "profile": ProfileSpec}
+    return {
+        FOLDER / f"{name}.json": json.dumps(build_schema(model), indent=1, sort_keys=True) + "\n"
+        for name, model in models.items()
+    }
+
+
+if __name__ == "__main__":
+    for path, text in render_schemas().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,137 @@
+"""Train a network on a manifest, epoch by epoch, resumable after each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+
+from study.data.transforms import normalize
+from study.models.recognizer import Recognizer
+from study.seeding import derive_seed
+from study.spec.trial import TrialSettings
+from study.training.checkpoint import load_checkpoint, save_checkpoint
+from study.training.device import open_autocast
+from study.training.optim import build_optimizer, derive_learning_rate, set_learning_rate
+
+
+class DivergedError(Exception):
+    """The loss is no longer finite."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch of training gave.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        metrics: "train/loss" (mean cross-entropy), "train/top1" (fraction), "lr" (after the last step).
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+def fit(
+    model: Recognizer,
+    loader: DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    settings: TrialSettings,
+    *,
+    seed: int,
+    checkpoint: Path,
+    on_epoch: Callable[[EpochReport], None],
+    start_epoch: Callable[[int], None],
+) -> EpochReport:
+    """Train ``model`` in place and leave its final weights in ``checkpoint``.
+
+    Args:
+        model: on the device it trains on.
+        loader: batches of clips uint8 (N, C, T, H, W), labels (N,), indices (N,).
+        settings: the trial.
+        seed: seed of the repeat, for dropout.
+        checkpoint: written after every epoch; training goes on from it when it exists.
+        on_epoch: called after each epoch, once its checkpoint is on the disk, and again for the epoch that a
+            resumed training starts from.
+        start_epoch: called with the number of the epoch, from 0, before its first batch: sets the data order.
+
+    Returns:
+        The report of the last epoch.
+
+    Raises:
+        DivergedError: when the loss is not finite.
+    """
+    training = settings.training
+    device = next(model.parameters()).device
+    optimizer = build_optimizer(model, training.optimizer)
+    scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "fp16")
+    report = EpochReport(0, {})
+    state = load_checkpoint(checkpoint)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        report = EpochReport(state["epoch"], state["history"])
+        if state["optimizer"] is not None:
+            optimizer.load_state_dict(state["optimizer"])
+            scaler.load_state_dict(state["scaler"])
+        # The process may have died between the checkpoint and this call.
+        on_epoch(report)
+    for epoch in range(report.epoch, training.epochs):
+        start_epoch(epoch)
+        torch.manual_seed(derive_seed("dropout", seed, epoch))
+        metrics = _train_epoch(model, loader, settings, optimizer, scaler, epoch)
+        last = epoch + 1 == training.epochs
+        save_checkpoint(
+            checkpoint,
+            epoch=epoch + 1,
+            model=model.state_dict(),
+            optimizer=None if last else optimizer.state_dict(),
+            scaler=scaler.state_dict(),
+            history=metrics,
+        )
+        report = EpochReport(epoch + 1, metrics)
+        on_epoch(report)
+    return report
+
+
+def _train_epoch(
+    model: Recognizer,
+    loader: DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    settings: TrialSettings,
+    optimizer: torch.optim.SGD,
+    scaler: torch.amp.GradScaler,
+    epoch: int,
+) -> dict[str, float]:
+    training, device = settings.training, next(model.parameters()).device
+    model.train()
+    # Sums stay on the device: reading them at every step would make a GPU wait.
+    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    seen, rate = 0, 0.0
+    for step, (clips, labels, _) in enumerate(loader):
+        rate = derive_learning_rate(
+            training.optimizer, training.schedule, epochs=training.epochs, progress=epoch + step / len(loader)
+        )
+        set_learning_rate(optimizer, rate)
+        labels = labels.to(device, non_blocking=True)
+        inputs = normalize(clips.to(device, non_blocking=True), settings.clip)
+        with open_autocast(training.precision, device):
+            scores = model(inputs)
+        loss = cross_entropy(scores.float(), labels)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        if training.optimizer.clip_grad_norm is not None:
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), training.optimizer.clip_grad_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        seen += len(labels)
+        loss_sum += loss.detach().double() * len(labels)
+        correct += (scores.detach().argmax(dim=1) == labels).sum()
+    mean_loss = float(loss_sum) / seen
+    if not math.isfinite(mean_loss):
+        raise DivergedError(f"the training loss of epoch {epoch + 1} is {mean_loss}")
+    return {"train/loss": mean_loss, "train/top1": int(correct) / seen, "lr": rate}

@@ -1,0 +1,39 @@
+"""Accuracy and loss from scores by view."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from study.spec.record import ProtocolMetrics
+
+
+def count_correct(scores: torch.Tensor, labels: torch.Tensor, k: int) -> int:
+    """How many of ``labels`` (N,) are among the ``k`` highest ``scores`` (N, K).
+
+    Ties count by the order of classes (stable sort), so that a network whose scores are all equal is right
+    for the first class only, not for every one.
+    """
+    ranked = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+    return int((ranked == labels[:, None]).any(dim=1).sum())
+
+
+def measure_protocol(scores: torch.Tensor, labels: torch.Tensor) -> ProtocolMetrics:
+    """Metrics of one protocol.
+
+    Args:
+        scores: logits (N, V, K) of N videos, V views, K classes.
+        labels: classes (N,).
+
+    Returns:
+        Accuracies of the logits averaged over views, as fractions; top-5 only where K > 5.
+    """
+    videos, views, classes = scores.shape
+    mean = scores.double().mean(dim=1)
+    return ProtocolMetrics(
+        top1=count_correct(mean, labels, 1) / videos,
+        top5=count_correct(mean, labels, 5) / videos if classes > 5 else None,
+        loss=float(cross_entropy(mean, labels)),
+        videos=videos,
+        views=views,
+    )

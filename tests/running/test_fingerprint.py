@@ -1,0 +1,54 @@
+"""The code fingerprint: what counts as a change, and for whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from study.running import fingerprint
+from study.running.fingerprint import fingerprint_code, list_changes
+from study.spec.loading import load_study
+from study.spec.record import CodeFingerprint
+
+SOURCE = '"""Doc."""\nfrom study.seeding import derive_seed\n\n\ndef f(x):\n    """Doc of f."""\n    return x + 1\n'
+
+
+def digest(tmp_path: Path, source: str) -> str:
+    path = tmp_path / f"{abs(hash(source))}.py"
+    path.write_text(source)
+    return fingerprint._digest_module(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("    return x + 1", "    # why\n    return (x + 1)", True),
+        ("Doc of f.", "Another text.", True),
+        ('    """Doc of f."""\n', "", True),
+        ("x + 1", "x + 2", False),
+        ("def f(x)", "def f(x, y=0)", False),
+    ],
+)
+def test_only_code_counts(tmp_path: Path, before: str, after: str, same: bool) -> None:
+    assert before in SOURCE
+    assert (digest(tmp_path, SOURCE) == digest(tmp_path, SOURCE.replace(before, after))) is same
+
+
+def test_a_trial_covers_its_own_block_and_not_the_others() -> None:
+    arms = {arm.name: arm.settings for arm in load_study(["table7"]).experiments[0].arms}
+    hybrid = fingerprint_code(arms["STH hybrid"]).modules
+    parallel = fingerprint_code(arms["(2+1)D parallel"]).modules
+    assert "study.models.blocks.sth" in hybrid
+    assert "study.models.blocks.two_plus_one" not in hybrid
+    assert "study.models.blocks.sth" not in parallel
+    for module in ("study.training.fit", "study.training.optim", "study.data.dataset", "study.seeding"):
+        assert module in hybrid
+    elsewhere = ("study.reporting", "study.commands", "study.cost", "study.running.plan", "study.running.ray_tune")
+    assert not [name for name in hybrid if name.startswith(elsewhere)]
+
+
+def test_changes_are_named() -> None:
+    before = CodeFingerprint(digest="a", modules={"study.a": "1", "study.b": "1"})
+    now = CodeFingerprint(digest="b", modules={"study.a": "2", "study.c": "1"})
+    assert list_changes(before, now) == ["study.a changed", "study.b removed", "study.c added"]
