@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from rich.progress import Progress
 from study.commands.plan import summarize
 from study.commands.progress import LaunchProgress, describe_seconds
 from study.data.catalog import open_dataset
-from study.errors import DataError, StoreError
+from study.errors import DataError
 from study.running.executor import Executor, Job
 from study.running.plan import Plan, PlannedTrial, State, make_plan
 from study.running.store import Store
@@ -56,7 +56,9 @@ def launch(study: Study, options: LaunchOptions) -> int:
         todo = plan.runnable(retry)
         console.print(f"Study {study.name}, profile {study.profile.name}: {summarize(plan)}", markup=False)
         if not todo and _is_reported(plan, store, options):
-            console.print(f"Nothing to train: every trial has its record ({describe_seconds(time.monotonic() - begun)}).")
+            console.print(
+                f"Nothing to train: every trial has its record ({describe_seconds(time.monotonic() - begun)})."
+            )
         else:
             _prepare_data(todo, store, console)
             _discard(todo, store)
@@ -65,7 +67,9 @@ def launch(study: Study, options: LaunchOptions) -> int:
     return 1 if plan.count(State.FAILED) else 0
 
 
-def _run(plan: Plan, todo: list[PlannedTrial], store: Store, options: LaunchOptions, console: Console) -> Plan:
+def _run(
+    plan: Plan, todo: list[PlannedTrial], store: Store, options: LaunchOptions, console: Console
+) -> Plan:
     """Train ``todo`` beside a thread that mirrors, then report; returns the plan as it stands afterwards."""
     from study.commands.tracking import TrackingThread
 
@@ -104,7 +108,9 @@ def _prepare_data(todo: Sequence[PlannedTrial], store: Store, console: Console) 
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(f"videos of '{spec.type}'", total=None)
             open_dataset(spec, store.data).prepare(
-                lambda done, total, task=task, progress=progress: progress.update(task, completed=done, total=total)
+                lambda done, total, task=task, progress=progress: progress.update(
+                    task, completed=done, total=total
+                )
             )
 
 
@@ -131,7 +137,9 @@ def _is_reported(plan: Plan, store: Store, options: LaunchOptions) -> bool:
         return False
     import json
 
-    return bool(json.loads(text) == _describe_inputs(plan, options)) and (store.report / "report.html").exists()
+    return (
+        bool(json.loads(text) == _describe_inputs(plan, options)) and (store.report / "report.html").exists()
+    )
 
 
 def _describe_inputs(plan: Plan, options: LaunchOptions) -> dict[str, object]:
@@ -152,7 +160,7 @@ def _print_end(plan: Plan, store: Store, options: LaunchOptions, console: Consol
         if planned.state is State.FAILED:
             arms = ", ".join(f"{use.experiment} / {use.arm}" for use in planned.uses)
             console.print(f"failed: {arms} ({planned.trial_id}): {planned.reason}", style="red", markup=False)
-    console.print(f"{_find(plan)} Measured in {describe_seconds(seconds)}.", markup=False)
+    console.print(f"{_find(plan)} Measured in {describe_seconds(seconds)}.", markup=False, soft_wrap=True)
     console.print(f"Report: {store.report / 'report.html'}", markup=False, soft_wrap=True)
     extra = f" --storage {options.storage}" if options.storage != Path("runs") else ""
     extra += f" --tracking-uri {options.tracking_uri}" if options.tracking_uri else ""

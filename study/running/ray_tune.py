@@ -96,28 +96,6 @@ def _fit(jobs: Sequence[Job], events: Events, scratch: str, max_concurrent: int 
 
     by_id = {job.trial.trial_id: job for job in jobs}
 
-    class Listener(tune.Callback):  # type: ignore[misc]  # Ray is untyped here
-        """Passes Tune's events on."""
-
-        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            events.started(trial.config["trial"])
-
-        def on_trial_result(
-            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-        ) -> None:
-            if "epoch" in result:
-                events.epoch(trial.config["trial"], result["epoch"])
-
-        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            events.ended(trial.config["trial"])
-
-        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            events.ended(trial.config["trial"])
-
-        def __getstate__(self) -> dict[str, Any]:
-            # Tune pickles its callbacks for a restore that we never do.
-            return {}
-
     def resources(config: dict[str, Any]) -> dict[str, float]:
         wanted = by_id[config["trial"]].trial.settings.resources
         return {"cpu": wanted.cpus, "gpu": wanted.gpus}
@@ -133,13 +111,45 @@ def _fit(jobs: Sequence[Job], events: Events, scratch: str, max_concurrent: int 
         run_config=tune.RunConfig(
             name="tune",
             storage_path=scratch,
-            callbacks=[Listener()],
+            callbacks=[_make_listener(events)],
             verbose=0,
             # A worker that dies with its machine is tried again; errors inside a trial become records.
             failure_config=tune.FailureConfig(max_failures=2),
         ),
     )
     tuner.fit()
+
+
+def _make_listener(events: Events) -> Any:
+    """A callback of Tune that passes its events on."""
+    from ray import tune
+
+    class Listener(tune.Callback):  # type: ignore[misc]  # Ray is untyped here
+        """Holds ``events`` outside of its state: Tune pickles its callbacks for a restore that we never do."""
+
+        events: Events
+
+        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self.events.started(trial.config["trial"])
+
+        def on_trial_result(
+            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        ) -> None:
+            if "epoch" in result:
+                self.events.epoch(trial.config["trial"], result["epoch"])
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self.events.ended(trial.config["trial"])
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self.events.ended(trial.config["trial"])
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
+
+    listener = Listener()
+    listener.events = events
+    return listener
 
 
 def _make_trainable(jobs: dict[str, Job]) -> Callable[[dict[str, Any]], None]:

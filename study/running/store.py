@@ -3,7 +3,7 @@
 <store>/lock              held by the one launch that writes
 <store>/trials/<id>/      see study.spec.record
 <store>/data/             synthetic videos
-<store>/costs.json        counted costs
+<store>/costs/            counted costs
 <store>/mlflow.db         MLflow's SQLite database, with artifacts in mlflow-artifacts/
 <store>/report/           the last report
 """
@@ -44,8 +44,8 @@ class Store:
 
     @property
     def costs(self) -> Path:
-        """Cache of counted costs."""
-        return self.root / "costs.json"
+        """Folder of counted costs."""
+        return self.root / "costs"
 
     @property
     def report(self) -> Path:

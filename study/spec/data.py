@@ -26,12 +26,18 @@ class SyntheticDataset(DatasetSpec):
     """Training videos, spread evenly over the classes."""
     val_videos: Positive = 480
     """Validation videos, disjoint in textures from the training videos."""
-    size: Annotated[int, Field(ge=16, le=512)] = 40
-    """Height and width of a video, pixels."""
+    size: Annotated[int, Field(ge=16, le=512, multiple_of=2)] = 40
+    """Height and width of a video, pixels; even, as 4:2:0 video has to be."""
     frames: Annotated[int, Field(ge=8, le=512)] = 24
     """Frames of a video."""
     fps: Positive = 12
     """Frames per second written to the file."""
+    distractors: Annotated[int, Field(ge=0, le=8)] = 3
+    """Duller objects of no class that move at random beside the one that carries the class."""
+    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Standard deviation of the camera's position, as a fraction of the frame's size."""
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.12
+    """Standard deviation of the pixel noise, as a fraction of the full range."""
     seed: int = 0
     """Seed of the whole data set. It does not follow ``repeat``: all repeats see the same videos."""
 
@@ -44,12 +50,6 @@ class SyntheticMotion(SyntheticDataset):
     factory: ClassVar[str] = "study.data.datasets.motion:MotionDataset"
 
     type: Literal["motion"]
-    distractors: Annotated[int, Field(ge=0, le=8)] = 1
-    """Objects that move at random beside the one that carries the class."""
-    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.03
-    """Standard deviation of the camera's position, as a fraction of the frame's size."""
-    noise: Annotated[float, Field(ge=0, le=1)] = 0.04
-    """Standard deviation of the pixel noise, as a fraction of the full range."""
 
 
 class SyntheticAppearance(SyntheticDataset):
@@ -58,12 +58,6 @@ class SyntheticAppearance(SyntheticDataset):
     factory: ClassVar[str] = "study.data.datasets.appearance:AppearanceDataset"
 
     type: Literal["appearance"]
-    distractors: Annotated[int, Field(ge=0, le=8)] = 1
-    """Objects of no class that move at random beside the one that carries the class."""
-    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.03
-    """Standard deviation of the camera's position, as a fraction of the frame's size."""
-    noise: Annotated[float, Field(ge=0, le=1)] = 0.04
-    """Standard deviation of the pixel noise, as a fraction of the full range."""
 
 
 class VideoList(DatasetSpec):

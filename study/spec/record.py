@@ -74,8 +74,8 @@ class Cost(RecordPart):
     """Parameters, millions."""
     gmacs_per_view: float
     """Multiply-accumulates of convolutions and matrix products for one view, billions (the field's GFLOPs)."""
-    fvcore_gmacs: float
-    """fvcore's total, which adds BatchNorm and adaptive pooling, billions."""
+    fvcore_gmacs: float | None
+    """fvcore's total, which adds BatchNorm and adaptive pooling, billions; null where fvcore is absent."""
     executed_gmacs: float
     """Multiply-accumulates that our implementation executes, billions."""
     uncounted: dict[str, int]

@@ -55,9 +55,8 @@ def evaluate(
             labels.append(batch_labels)
             indices.append(batch_indices)
     order = torch.cat(indices).argsort()
-    return Evaluation(
-        torch.cat(scores)[order], torch.cat(labels)[order], summarize_attention(model, probe.coefficients)
-    )
+    attention = [_summarize(entry) for entry in probe.values()]
+    return Evaluation(torch.cat(scores)[order], torch.cat(labels)[order], attention)
 
 
 def _summarize(entry: SiteAttention) -> BlockAttention:

@@ -1,0 +1,1 @@
+"""One file for each kind of data set: where files lie, splits, class list, flip pairs."""

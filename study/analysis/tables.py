@@ -1,0 +1,282 @@
+"""The table of one experiment: what its trials measured, arm by arm, beside what the paper prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from study.analysis.costs import CountedCost, Verdict, is_paper_scale, judge_cost
+from study.analysis.published import PublishedTable, RowSpec
+from study.spec.loading import Arm, Experiment
+
+PlannedState = Literal["done", "stale", "missing", "running", "failed", "stopped"]
+State = Literal["done", "stale", "failed", "stopped", "interrupted", "running", "missing"]
+Run = Mapping[str, object]
+"""A row of the frame of runs."""
+NOT_DONE: tuple[State, ...] = ("failed", "stopped", "interrupted", "running", "stale", "missing")
+RUN_STATES: dict[str, State] = {"failed": "failed", "stopped": "stopped", "interrupted": "interrupted"}
+
+
+@dataclass(frozen=True)
+class TrialRef:
+    """One trial that a table wants.
+
+    Attributes:
+        repeat: number of the repeat.
+        trial_id: the trial.
+        state: its state in the plan. Values come from MLflow alone; the plan adds what MLflow cannot know,
+            that a result is stale and why a trial has none.
+        reason: why the state is not "done".
+    """
+
+    repeat: int
+    trial_id: str
+    state: PlannedState = "missing"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ExperimentView:
+    """An experiment with the trials of each arm.
+
+    Attributes:
+        experiment: the experiment.
+        trials: for each arm's name its trials, one a repeat.
+        published: the paper's table, where there is one.
+        counted: cost of each arm at the paper's scale, as far as it has been counted.
+    """
+
+    experiment: Experiment
+    trials: Mapping[str, Sequence[TrialRef]]
+    published: PublishedTable | None = None
+    counted: Mapping[str, CountedCost] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RepeatResult:
+    """What one trial contributes. Accuracies are fractions; None unless it has completed."""
+
+    repeat: int
+    trial_id: str
+    state: State
+    reason: str = ""
+    top1: float | None = None
+    top5: float | None = None
+    fragment: str = ""
+    """The run in MLflow, as the part of its address after the server's."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean over repeats, and their sample standard deviation, which one repeat does not have."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One row of the table.
+
+    Attributes:
+        arm: the arm.
+        is_baseline: whether the others are compared with it.
+        repeats: its trials.
+        top1: top-1 accuracy, a fraction; None when no repeat has one.
+        top5: likewise.
+        delta: top-1 minus the baseline's, in percentage points, paired by repeat: the mean and spread of the
+            differences of those repeats that both arms have. None for the baseline itself.
+        params_m: parameters, millions, as counted for the trials.
+        gmacs_per_view: multiply-accumulates of one view, billions, likewise.
+        counted: cost at the paper's scale.
+        published: the paper's row.
+        verdict: published against counted cost; None without a published row.
+    """
+
+    arm: Arm
+    is_baseline: bool
+    repeats: tuple[RepeatResult, ...]
+    top1: Spread | None
+    top5: Spread | None
+    delta: Spread | None
+    params_m: float | None
+    gmacs_per_view: float | None
+    counted: CountedCost | None
+    published: RowSpec | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """The table of one experiment."""
+
+    view: ExperimentView
+    rows: tuple[ArmResult, ...]
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment."""
+        return self.view.experiment
+
+
+def build_table(view: ExperimentView, runs: pd.DataFrame) -> TableResult:
+    """The table of ``view`` from ``runs`` (:func:`study.tracking.read.load_runs`)."""
+    by_id: dict[str, Run] = {}
+    for run in runs.to_dict("records"):
+        by_id[str(run["trial_id"])] = {str(name): value for name, value in run.items()}
+    results = {arm.name: _results(view, arm, by_id) for arm in view.experiment.arms}
+    baseline = results[view.experiment.spec.baseline]
+    return TableResult(
+        view,
+        tuple(_arm_result(view, arm, results[arm.name], baseline, by_id) for arm in view.experiment.arms),
+    )
+
+
+def _arm_result(
+    view: ExperimentView,
+    arm: Arm,
+    trials: tuple[RepeatResult, ...],
+    baseline: tuple[RepeatResult, ...],
+    by_id: Mapping[str, Run],
+) -> ArmResult:
+    row = None
+    if view.published is not None and arm.spec.published is not None:
+        row = view.published.row(arm.spec.published)
+    runs = [by_id[trial.trial_id] for trial in trials if trial.trial_id in by_id]
+    params_m, gmacs = _first(runs, "params_m"), _first(runs, "gmacs_per_view")
+    counted = view.counted.get(arm.name)
+    if counted is None and params_m is not None and gmacs is not None and is_paper_scale(arm.settings):
+        counted = CountedCost(params_m, gmacs)
+    is_baseline = arm.name == view.experiment.spec.baseline
+    return ArmResult(
+        arm=arm,
+        is_baseline=is_baseline,
+        repeats=trials,
+        top1=measure_spread([trial.top1 for trial in trials]),
+        top5=measure_spread([trial.top5 for trial in trials]),
+        delta=None if is_baseline else paired_delta(trials, baseline),
+        params_m=params_m,
+        gmacs_per_view=gmacs,
+        counted=counted,
+        published=row,
+        verdict=judge_cost(row, counted) if row is not None else None,
+    )
+
+
+def measure_spread(values: Sequence[float | None]) -> Spread | None:
+    """Mean and sample standard deviation of the values that are there; None without any."""
+    known = np.array([value for value in values if value is not None], dtype=float)
+    if not known.size:
+        return None
+    return Spread(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else None, int(known.size))
+
+
+def paired_delta(arm: Sequence[RepeatResult], baseline: Sequence[RepeatResult]) -> Spread | None:
+    """Top-1 of ``arm`` minus that of ``baseline``, percentage points, over the repeats that both have.
+
+    Within one repeat all arms see the same videos in the same order, so differences are taken repeat by
+    repeat; an unpaired mean would mix in what only one of the two arms has seen.
+    """
+    reference = {trial.repeat: trial.top1 for trial in baseline}
+    differences = []
+    for trial in arm:
+        other = reference.get(trial.repeat)
+        if trial.top1 is not None and other is not None:
+            differences.append(100 * (trial.top1 - other))
+    return measure_spread(differences)
+
+
+def table_frame(table: TableResult) -> pd.DataFrame:
+    """``table`` as a tidy frame, one row an arm, with units in the names of the columns."""
+    records = []
+    for row in table.rows:
+        states = [trial.state for trial in row.repeats]
+        record: dict[str, object] = {
+            "experiment": table.experiment.name,
+            "arm": row.arm.name,
+            "baseline": row.is_baseline,
+            "repeats_planned": len(row.repeats),
+            "repeats_measured": row.top1.n if row.top1 else 0,
+        }
+        record |= {f"repeats_{state}": states.count(state) for state in NOT_DONE}
+        for name, spread, scale in (("top1", row.top1, 100), ("top5", row.top5, 100)):
+            record |= _spread_columns(f"{name}_percent", spread, scale)
+        record |= _spread_columns("delta_top1_points", row.delta, 1)
+        record |= {"params_m": row.params_m, "gmacs_per_view": row.gmacs_per_view}
+        counted = row.counted
+        record["counted_params_m"] = counted.params_m if counted else None
+        record["counted_gmacs_per_view"] = counted.gmacs_per_view if counted else None
+        values = row.published.values if row.published else {}
+        record |= {
+            "published_params_m": values.get("params_m"),
+            "published_gmacs_per_view": values.get("gflops"),
+            "published_top1_percent": values.get("top1"),
+            "published_top5_percent": values.get("top5"),
+            "published_origin": row.published.origin if row.published else None,
+            "cost_verdict": row.verdict.kind if row.verdict else None,
+            "cost_reason": row.verdict.reason if row.verdict else None,
+            "problems": "; ".join(describe_problem(trial) for trial in row.repeats if trial.state != "done"),
+        }
+        records.append(record)
+    return pd.DataFrame(records)
+
+
+def describe_problem(trial: RepeatResult) -> str:
+    """One clause on a trial that is not done, such as "repeat 1 failed: OutOfMemoryError: ..."."""
+    verb = {
+        "missing": "has no result",
+        "running": "is still running",
+        "stale": "is stale",
+        "failed": "failed",
+    }
+    what = verb.get(trial.state, f"was {trial.state}")
+    return f"repeat {trial.repeat} {what}{': ' + trial.reason if trial.reason else ''}"
+
+
+def _spread_columns(name: str, spread: Spread | None, scale: float) -> dict[str, object]:
+    return {
+        f"{name}_mean": scale * spread.mean if spread else None,
+        f"{name}_std": scale * spread.std if spread and spread.std is not None else None,
+    }
+
+
+def _results(view: ExperimentView, arm: Arm, by_id: Mapping[str, Run]) -> tuple[RepeatResult, ...]:
+    primary = arm.settings.evaluation.primary
+    return tuple(_result(ref, by_id.get(ref.trial_id), primary) for ref in view.trials.get(arm.name, ()))
+
+
+def _result(ref: TrialRef, run: Run | None, primary: str) -> RepeatResult:
+    """Join the plan's view of a trial with its run in MLflow."""
+    state: State = ref.state
+    if run is None:
+        reason = ref.reason or {"done": "finished, but not in MLflow", "missing": "not run yet"}.get(
+            state, ""
+        )
+        state = "missing" if state in ("done", "stale") else state
+        return RepeatResult(ref.repeat, ref.trial_id, state, reason)
+    status, fragment = str(run["status"]), str(run["fragment"])
+    if status != "completed":
+        state = RUN_STATES.get(status, "running")
+        return RepeatResult(
+            ref.repeat, ref.trial_id, state, str(run["reason"] or ref.reason), fragment=fragment
+        )
+    top1, top5 = (_number(run.get(f"metrics.final/{primary}/{name}")) for name in ("top1", "top5"))
+    if top1 is None:
+        reason = f"not evaluated with protocol {primary}"
+        return RepeatResult(ref.repeat, ref.trial_id, "missing", reason, fragment=fragment)
+    state, reason = ("stale", ref.reason) if ref.state == "stale" else ("done", "")
+    return RepeatResult(ref.repeat, ref.trial_id, state, reason, top1, top5, fragment)
+
+
+def _first(runs: Sequence[Run], name: str) -> float | None:
+    values = (_number(run.get(f"metrics.cost/{name}")) for run in runs)
+    return next((value for value in values if value is not None), None)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not np.isnan(value) else None

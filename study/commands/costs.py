@@ -1,0 +1,40 @@
+"""Costs of trials, from the store's cache or counted on demand."""
+
+from __future__ import annotations
+
+from study.cost.cache import CostCache
+from study.data.catalog import open_dataset
+from study.errors import DataError
+from study.running.store import Store
+from study.spec.record import Cost
+from study.spec.trial import TrialSettings
+
+
+class CostBook:
+    """What trials cost. Looking up imports no torch; counting does."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cache = CostCache(store.costs)
+        self._known: dict[str, Cost | None] = {}
+
+    def find(self, settings: TrialSettings, *, count: bool) -> Cost | None:
+        """The cost of one view with ``settings``; None when it is unknown and ``count`` is false, or when the
+        number of classes cannot be had because the data are not at hand.
+        """
+        try:
+            classes = open_dataset(settings.data, self._store.data).num_classes
+        except DataError:
+            return None
+        clip = settings.clip
+        key = f"{settings.model.model_dump_json()} {classes} {clip.frames} {clip.size}"
+        if self._known.get(key) is None:
+            geometry = {"num_classes": classes, "frames": clip.frames, "size": clip.size}
+            cost = self._cache.lookup(settings.model, **geometry)
+            if cost is None and count:
+                from study.cost.count import count_cost
+
+                cost = count_cost(settings.model, **geometry)
+                self._cache.store(cost, settings.model, **geometry)
+            self._known[key] = cost
+        return self._known[key]

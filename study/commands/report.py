@@ -1,0 +1,118 @@
+"""``report``: tables and figures from what MLflow holds."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+from study.analysis.costs import CountedCost
+from study.analysis.published import load_published
+from study.analysis.tables import ExperimentView, TrialRef
+from study.commands.tracking import list_items, open_mirror
+from study.cost.oracle import derive_total
+from study.data.catalog import open_dataset
+from study.data.contact_sheet import draw_contact_sheet
+from study.errors import StudyError
+from study.reporting.report import Picture, ReportSource, render_report
+from study.running.plan import Plan, State, make_plan
+from study.running.store import Store
+from study.spec.loading import Arm, Experiment, Study, load_study
+from study.tracking.read import load_attention, load_runs
+
+STATES = {State.DONE: "done", State.STALE: "stale", State.FAILED: "failed"}
+"""States of a plan that a table shows by that word; everything else has no result yet."""
+
+
+def write_report(study: Study, storage: Path, *, tracking_uri: str | None, output: Path | None) -> Path:
+    """Bring MLflow up to date with the store, then write the report of ``study``; returns the HTML page."""
+    store = Store.at(storage)
+    plan = make_plan(study, store)
+    open_mirror(study.name, store, tracking_uri).sync(list_items(plan, store), force=True)
+    return write_report_of(plan, store, tracking_uri=tracking_uri, output=output or store.report)
+
+
+def write_report_of(plan: Plan, store: Store, *, tracking_uri: str | None, output: Path) -> Path:
+    """Write the report of ``plan`` from what MLflow holds; returns the HTML page."""
+    uri = tracking_uri or store.tracking_uri
+    runs = load_runs(uri, plan.study.name)
+    source = ReportSource(
+        study=plan.study.name,
+        views=[_view(experiment, plan) for experiment in plan.study.experiments],
+        runs=runs,
+        attention=load_attention(uri, runs),
+        generated_at=_now(),
+        command=_command(plan.study),
+        pictures=_contact_sheets(plan, store, output),
+    )
+    render_report(source, output)
+    return output / "report.html"
+
+
+def _now() -> datetime:
+    """The time, or the one that SOURCE_DATE_EPOCH names, for reports that are to be reproduced byte by byte."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+
+
+def _view(experiment: Experiment, plan: Plan) -> ExperimentView:
+    trials = {}
+    for arm in experiment.arms:
+        cells = [plan.find(experiment.name, arm.name, repeat) for repeat in range(experiment.repeats)]
+        trials[arm.name] = [
+            TrialRef(repeat, cell.trial_id, STATES.get(cell.state, "missing"), cell.reason)
+            for repeat, cell in enumerate(cells)
+        ]
+    name = experiment.spec.published
+    return ExperimentView(
+        experiment=experiment,
+        trials=trials,
+        published=load_published(name) if name else None,
+        counted=_count_at_paper_scale(experiment) if name else {},
+    )
+
+
+def _count_at_paper_scale(experiment: Experiment) -> dict[str, CountedCost]:
+    """What each arm costs at the scale of the paper's table, in closed form; `cost` holds the counters against it."""
+    paper = load_study([str(experiment.path)], profile="paper").experiments[0]
+    return {arm.name: _closed_form(arm) for arm in paper.arms}
+
+
+def _closed_form(arm: Arm) -> CountedCost:
+    settings = arm.settings
+    classes = getattr(settings.data, "num_classes", None)
+    if classes is None:
+        raise StudyError("the profile 'paper' must state data.num_classes")
+    params, macs = derive_total(
+        settings.model, num_classes=classes, frames=settings.clip.frames, size=settings.clip.size
+    )
+    return CountedCost(params / 1e6, macs / 1e9)
+
+
+def _command(study: Study) -> str:
+    """The command that launches this study again."""
+    default = load_study()
+    parts = ["uv run run_study.py launch"]
+    if [e.name for e in study.experiments] != [e.name for e in default.experiments]:
+        parts += [shlex.quote(experiment.name) for experiment in study.experiments]
+    if study.profile.name != default.profile.name:
+        parts.append(f"--profile {shlex.quote(study.profile.name)}")
+    if {e.repeats for e in study.experiments} != {e.spec.repeats for e in study.experiments}:
+        parts.append(f"--repeats {study.experiments[0].repeats}")
+    return " ".join(parts)
+
+
+def _contact_sheets(plan: Plan, store: Store, output: Path) -> list[Picture]:
+    """Frames of an example of each class, for every data set whose videos are at hand."""
+    pictures = []
+    specs = {planned.trial.data_digest: planned.trial.settings.data for planned in plan.trials}
+    for digest, spec in specs.items():
+        path = output / "figures" / f"videos-{spec.type}-{digest[:8]}.png"
+        try:
+            source = open_dataset(spec, store.data)
+            draw_contact_sheet(source.manifest(), path)
+        except StudyError:
+            continue  # without videos there is nothing to show; the plan says what is not at hand
+        pictures.append(Picture(f"Videos of the data set '{spec.type}'", path))
+    return pictures

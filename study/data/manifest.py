@@ -1,0 +1,67 @@
+"""What a data set consists of: its videos by split, its classes, and what a flip does to them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from study.spec.trial import derive_digest
+
+
+@dataclass(frozen=True)
+class VideoEntry:
+    """One video with its label.
+
+    Attributes:
+        video_id: unique in the data set; random crops and stored scores are keyed by it.
+        path: file, relative to the root of the manifest, with forward slashes.
+        label: index into the classes.
+        reverse: whether the sampled frames are shown in reverse order.
+    """
+
+    video_id: str
+    path: str
+    label: int
+    reverse: bool = False
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The videos of a data set.
+
+    Attributes:
+        root: folder that the paths of the entries are relative to.
+        classes: class names in label order.
+        flip_map: label of a horizontally flipped video, for the labels that a flip changes.
+        train: training videos.
+        val: validation videos.
+        excluded: videos left out, by id, with the reason.
+        content: identifies what the files hold where that is known without reading them (the generator and
+            its options); empty otherwise.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    flip_map: dict[int, int]
+    train: tuple[VideoEntry, ...]
+    val: tuple[VideoEntry, ...]
+    excluded: dict[str, str] = field(default_factory=dict)
+    content: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides what a network is shown. Moving the root changes nothing."""
+        return derive_digest(
+            {
+                "classes": self.classes,
+                "flip_map": sorted(self.flip_map.items()),
+                "train": [list(asdict(entry).values()) for entry in self.train],
+                "val": [list(asdict(entry).values()) for entry in self.val],
+                "content": self.content,
+            }
+        )
+
+    def path(self, entry: VideoEntry) -> Path:
+        """Where the file of ``entry`` lies."""
+        return self.root / entry.path

@@ -1,0 +1,153 @@
+"""Spatio-Temporal Hybrid convolution (STH, section 3.2).
+
+Every output channel is the sum of a spatial part, 1 x 3 x 3 kernels on a fraction 1 - p of the input
+channels, and a temporal part, 3 x 1 x 1 kernels on the rest (Eq. 2):
+
+    O = O_S + O_T.
+
+With G = 1 / p, the output channels form G contiguous groups and the input channels G contiguous slices; in
+group g the slice g is temporal (Fig. 2 and 3a). The other arrangements are two readings of Fig. 3b, which the
+paper calls merge. The parts can be weighted by attention (Eq. 3, :mod:`study.models.blocks.attention`).
+Zero padding in time is our assumption; the paper does not state it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from study.errors import ModelError
+from study.models.blocks.attention import Attention, build_attention
+from study.models.blocks.geometry import require_dense, require_same_padding
+from study.models.blocks.sth_ops import STHGeometry, gather_hybrid, spatial_part, temporal_part
+from study.models.blocks.temporal import TemporalKernels, flatten_clips, refold_clips
+from study.models.placement import Site
+from study.spec.blocks import STHBlock
+
+
+class SpatialKernels(nn.Module):
+    """The spatial weights that exist, taken from a 2D convolution at the same (output, input) channels."""
+
+    weight: nn.Parameter
+
+    def __init__(self, conv: nn.Conv2d, geometry: STHGeometry) -> None:
+        super().__init__()
+        weight = conv.weight.detach()
+        if geometry.arrangement == "hybrid":
+            kept = gather_hybrid(weight, geometry)
+        elif geometry.arrangement == "merge_in":
+            kept = weight[:, geometry.slice_size :]
+        else:
+            kept = weight[geometry.temporal_channels[0] :]
+        self.weight = nn.Parameter(kept.clone())
+
+
+class STHConv2d(nn.Module):
+    """STH-Conv on frames that are folded into the batch: (N*T, C_i, H, W) to (N*T, C_o, H', W').
+
+    Args:
+        conv: the 2D convolution it replaces; spatial weights and bias are taken over.
+        geometry: shape and arrangement.
+        frames: T.
+        attention: weighs the parts; None sums them.
+        zero_temporal: whether temporal weights start at zero.
+    """
+
+    def __init__(
+        self,
+        conv: nn.Conv2d,
+        geometry: STHGeometry,
+        frames: int,
+        attention: Attention | None = None,
+        zero_temporal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.frames = frames
+        self.spatial = SpatialKernels(conv, geometry)
+        self.temporal = TemporalKernels(*geometry.temporal_channels, zero=zero_temporal)
+        self.attention = attention
+        self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        spatial = spatial_part(x, self.spatial.weight, self.geometry)
+        temporal = temporal_part(x, self.temporal.weight, self.geometry, self.frames)
+        if self.geometry.arrangement == "merge_out":
+            y = torch.cat([temporal, spatial], dim=1)
+        elif self.attention is None:
+            y = spatial + temporal
+        else:
+            y = self._weigh(spatial, temporal, self.attention)
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+    def _weigh(self, spatial: Tensor, temporal: Tensor, attention: Attention) -> Tensor:
+        """Eq. 3. As alpha_S = 1 - alpha_T, it is one interpolation between the parts."""
+        parts = flatten_clips(spatial, self.frames), flatten_clips(temporal, self.frames)
+        _, alpha_t = attention(*parts)
+        return refold_clips(torch.lerp(*parts, alpha_t[:, None]), spatial.shape)
+
+    def extra_repr(self) -> str:
+        shape = self.geometry
+        return (
+            f"{shape.in_channels}, {shape.out_channels}, p=1/{shape.groups}, {shape.arrangement}, "
+            f"stride={shape.stride}, dilation=(t={shape.temporal_dilation}, s={shape.spatial_dilation})"
+        )
+
+
+def build_sth(spec: STHBlock, site: Site, frames: int) -> nn.Module:
+    """STH-Conv with the options ``spec`` at ``site``; p = 0 is the 2D convolution itself.
+
+    Raises:
+        ModelError: when 1/p does not divide the channels, or the convolution is grouped or not centered.
+    """
+    conv = site.conv
+    require_dense(site)
+    require_same_padding(site)
+    spatial_dilation, temporal_dilation = _dilations(spec, site)
+    if spec.p == 0:
+        return _dilated(conv, spatial_dilation)
+    geometry = STHGeometry(
+        in_channels=conv.in_channels,
+        out_channels=conv.out_channels,
+        groups=spec.p.denominator,
+        arrangement=spec.arrangement,
+        stride=(conv.stride[0], conv.stride[1]),
+        padding=(int(conv.padding[0]) * spatial_dilation, int(conv.padding[1]) * spatial_dilation),
+        spatial_dilation=spatial_dilation,
+        temporal_dilation=temporal_dilation,
+    )
+    _require_divisible(geometry, site)
+    attention = None
+    if spec.attention != "none":
+        attention = build_attention(spec.attention, conv.out_channels, spec.attention_pool)
+    return STHConv2d(conv, geometry, frames, attention, zero_temporal=spec.temporal_init == "zero")
+
+
+def _dilations(spec: STHBlock, site: Site) -> tuple[int, int]:
+    """Dilation rates of the spatial and the temporal kernels at ``site`` (section 4.5)."""
+    turn = site.index if spec.dilation_cycle == "global" else site.index_in_stage
+    rate = spec.dilation[turn % len(spec.dilation)]
+    spatial = rate if spec.dilation_axes in ("both", "spatial") else 1
+    temporal = rate if spec.dilation_axes in ("both", "temporal") else 1
+    return spatial, temporal
+
+
+def _dilated(conv: nn.Conv2d, dilation: int) -> nn.Conv2d:
+    """``conv``, with its kernel spread by ``dilation`` and its padding grown to match."""
+    conv.dilation = (conv.dilation[0] * dilation, conv.dilation[1] * dilation)
+    conv.padding = (int(conv.padding[0]) * dilation, int(conv.padding[1]) * dilation)
+    return conv
+
+
+def _require_divisible(geometry: STHGeometry, site: Site) -> None:
+    channels = {
+        "hybrid": {"input": geometry.in_channels, "output": geometry.out_channels},
+        "merge_in": {"input": geometry.in_channels},
+        "merge_out": {"output": geometry.out_channels},
+    }[geometry.arrangement]
+    for side, count in channels.items():
+        if count % geometry.groups:
+            raise ModelError(
+                f"{site.name}: model.block.p: 1/{geometry.groups} does not divide its {count} {side} "
+                "channels. Take another p, or leave the stage out of model.placement"
+            )

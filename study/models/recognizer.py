@@ -1,0 +1,55 @@
+"""The network that a trial trains: a 2D backbone frame by frame, a classifier, a consensus over frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from study.errors import ModelError
+from study.models.backbones.base import Backbone
+from study.models.consensus import Consensus
+from study.models.placement import FilledSite
+from study.models.weights import WeightsReport
+
+
+class Recognizer(nn.Module):
+    """Clips (N, C, T, H, W) to class scores (N, K).
+
+    Frames are folded into the batch, so the backbone sees (N*T, C, H, W); blocks unfold them by ``frames``.
+    Activations are kept in channels-last memory, where the temporal convolutions need no copy.
+
+    Attributes:
+        backbone: frames to features.
+        classifier: features of one frame to its scores.
+        frames: T, frames of a clip.
+        sites: the sites that the block fills, in the order of the forward pass.
+        weights_report: where the initial weights came from.
+    """
+
+    def __init__(
+        self, backbone: Backbone, sites: list[FilledSite], *, num_classes: int, frames: int,
+        consensus: Consensus, dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.backbone = backbone.module
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(backbone.features, num_classes)
+        self.consensus = consensus
+        self.frames = frames
+        self.sites = sites
+        self.weights_report = WeightsReport()
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if clips.dim() != 5 or clips.shape[2] != self.frames:
+            raise ModelError(
+                f"expected clips (N, C, {self.frames}, H, W), got {tuple(clips.shape)}; "
+                "a network is built for one number of frames (clip.frames)"
+            )
+        features = self.backbone(fold_frames(clips))
+        scores = self.classifier(self.dropout(features))
+        return self.consensus(torch.unflatten(scores, 0, (-1, self.frames)))
+
+
+def fold_frames(clips: Tensor) -> Tensor:
+    """(N, C, T, H, W) to (N*T, C, H, W), in channels-last memory."""
+    return clips.permute(0, 2, 3, 4, 1).flatten(0, 1).contiguous().permute(0, 3, 1, 2)

@@ -1,0 +1,254 @@
+"""A table as it is shown, before it becomes Markdown, LaTeX or HTML: texts, footnotes, links.
+
+Measured and published numbers stand in columns of their own, under headings that say which is which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from study.analysis.published import RowSpec
+from study.analysis.tables import NOT_DONE, ArmResult, RepeatResult, Spread, TableResult, describe_problem
+
+MEASURED, PUBLISHED, COST_CHECK = "measured here", "published", "cost at the paper's scale"
+NOTHING = "—"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text that leads to a run in MLflow; ``fragment`` is empty where there is none."""
+
+    text: str
+    fragment: str
+    state: str = "done"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one cell shows.
+
+    Attributes:
+        text: the value.
+        notes: numbers of its footnotes, from 1.
+        links: the runs behind it.
+        state: "done", or what is wrong with it.
+    """
+
+    text: str
+    notes: tuple[int, ...] = ()
+    links: tuple[Link, ...] = ()
+    state: str = "done"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading of a column and of the group it belongs to; ``first`` where a group begins beside another."""
+
+    group: str
+    header: str
+    first: bool = False
+
+    @property
+    def published(self) -> bool:
+        """Whether its numbers are the paper's."""
+        return self.group == PUBLISHED
+
+
+@dataclass(frozen=True)
+class Display:
+    """A table to be shown.
+
+    Attributes:
+        name: file name without extension.
+        title: its title.
+        columns: the columns.
+        rows: the cells, one list a row.
+        baseline: index of the baseline's row.
+        notes: the footnotes; number 1 comes first.
+        legend: what the numbers are.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    baseline: int
+    notes: tuple[str, ...]
+    legend: str
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Name and number of columns of each group, in order."""
+        return [
+            (name, len(list(members))) for name, members in groupby(column.group for column in self.columns)
+        ]
+
+
+@dataclass
+class Footnotes:
+    """Numbers footnotes in the order they are first used; equal texts share a number."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, *texts: str) -> tuple[int, ...]:
+        """The numbers of ``texts``; empty ones are left out."""
+        numbers = []
+        for text in texts:
+            if text and text not in self.texts:
+                self.texts.append(text)
+            if text:
+                numbers.append(self.texts.index(text) + 1)
+        return tuple(numbers)
+
+
+def build_display(table: TableResult) -> Display:
+    """``table`` as it is shown."""
+    spec = table.experiment.spec
+    notes = Footnotes()
+    with_published = any(row.published for row in table.rows)
+    with_counted = with_published and any(row.counted for row in table.rows)
+    rows = []
+    for row in table.rows:
+        cells = _measured_cells(row, notes)
+        if with_published:
+            cells += _published_cells(row.published, notes)
+        if with_counted:
+            cells += _cost_cells(row, notes)
+        rows.append(tuple(cells))
+    return Display(
+        name=spec.name,
+        title=spec.title,
+        columns=_columns(spec.row_header, with_published, with_counted),
+        rows=tuple(rows),
+        baseline=next(index for index, row in enumerate(table.rows) if row.is_baseline),
+        notes=tuple(notes.texts),
+        legend=_legend(table, with_published),
+    )
+
+
+def _columns(row_header: str, with_published: bool, with_counted: bool) -> tuple[Column, ...]:
+    columns = [Column("", row_header)]
+    columns += [
+        Column(MEASURED, name) for name in ("top-1, %", "Δ, points", "top-5, %", "params, M", "GMACs")
+    ]
+    if with_published:
+        columns += [Column(PUBLISHED, name) for name in ("top-1, %", "top-5, %", "params, M", "GFLOPs")]
+    if with_counted:
+        columns += [Column(COST_CHECK, name) for name in ("params, M", "GMACs", "published")]
+    return tuple(
+        replace(column, first=index > 0 and column.group != columns[index - 1].group)
+        for index, column in enumerate(columns)
+    )
+
+
+def _measured_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
+    problems = [trial for trial in row.repeats if trial.state != "done"]
+    state = "done"
+    if problems:
+        state = problems[0].state if row.top1 is None else "partial"
+    label = Cell(row.arm.label + (" (baseline)" if row.is_baseline else ""), notes.add(row.arm.spec.note))
+    marks = notes.add(*(_capital(describe_problem(trial)) for trial in problems))
+    planned = len(row.repeats)
+    top1 = Cell(
+        _accuracy(row.top1, planned) if row.top1 else _absence(problems), marks, _links(row.repeats), state
+    )
+    return [
+        label,
+        top1,
+        Cell("0" if row.is_baseline else _delta(row.delta, planned)),
+        Cell(_accuracy(row.top5, row.top5.n if row.top5 else planned)),
+        Cell(_number(row.params_m, 3)),
+        Cell(_number(row.gmacs_per_view, 4)),
+    ]
+
+
+def _published_cells(published: RowSpec | None, notes: Footnotes) -> list[Cell]:
+    if published is None:
+        return [Cell(NOTHING)] * 4
+    cells = []
+    for name in ("top1", "top5", "params_m", "gflops"):
+        value = published.values.get(name)
+        quoted = (
+            f"Quoted: {published.source}." if published.origin == "cited" and name.startswith("top") else ""
+        )
+        marks = notes.add(
+            published.doubts.get(name, ""), quoted, published.note if name == "params_m" else ""
+        )
+        cells.append(Cell(NOTHING if value is None else str(value), marks))
+    return cells
+
+
+def _cost_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
+    counted, verdict = row.counted, row.verdict
+    if verdict is None:
+        judged = Cell(NOTHING)
+    elif verdict.kind == "disagrees":
+        judged = Cell("disagrees", notes.add(_capital(verdict.reason)), state="disagrees")
+    else:  # what is explained has its footnotes at the published cells
+        judged = Cell(verdict.kind)
+    return [
+        Cell(_number(counted.params_m, 2) if counted else NOTHING),
+        Cell(_number(counted.gmacs_per_view, 2) if counted else NOTHING),
+        judged,
+    ]
+
+
+def _links(repeats: tuple[RepeatResult, ...]) -> tuple[Link, ...]:
+    return tuple(
+        Link(
+            f"r{trial.repeat} " + (f"{100 * trial.top1:.1f}" if trial.top1 is not None else trial.state),
+            trial.fragment,
+            trial.state,
+        )
+        for trial in repeats
+    )
+
+
+def _absence(problems: list[RepeatResult]) -> str:
+    """Why there is no number: failed, stopped and not measured are three things."""
+    states = {trial.state for trial in problems}
+    return next((state for state in NOT_DONE if state in states), "missing")
+
+
+def _accuracy(spread: Spread | None, planned: int) -> str:
+    return NOTHING if spread is None else f"{100 * spread.mean:.1f}{_deviation(spread, 100, planned)}"
+
+
+def _delta(spread: Spread | None, planned: int) -> str:
+    if spread is None:
+        return NOTHING
+    sign = "−" if spread.mean < 0 else "+"
+    return f"{sign}{abs(spread.mean):.1f}{_deviation(spread, 1, planned)}"
+
+
+def _deviation(spread: Spread, scale: float, planned: int) -> str:
+    """The standard deviation where there is one, and the number of repeats where some are missing."""
+    deviation = f" ± {scale * spread.std:.1f}" if spread.std is not None else ""
+    return deviation + (f" (n = {spread.n})" if spread.n != planned else "")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _legend(table: TableResult, with_published: bool) -> str:
+    repeats = table.experiment.repeats
+    profile = table.experiment.profile
+    parts = [f"Measured here: profile {profile.name} ({profile.about.rstrip('.')})."]
+    if repeats > 1:
+        parts.append(
+            f"Mean ± sample standard deviation over {repeats} repeats; Δ is the mean of the differences in "
+            "top-1 to the baseline, repeat by repeat, and ± their standard deviation. (n = …): fewer repeats "
+            "have finished."
+        )
+    else:
+        parts.append("One repeat, so no spread; Δ is the difference in top-1 to the baseline.")
+    if with_published and table.view.published is not None:
+        parts.append(f"Published: {table.view.published.source}; {table.view.published.setting}.")
+        parts.append("GMACs and what the paper calls GFLOPs are multiply-accumulates of one view.")
+    return " ".join(parts)

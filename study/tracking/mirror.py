@@ -1,0 +1,199 @@
+"""Mirroring the folders of trials into MLflow.
+
+One mechanism, :meth:`Mirror.sync`, serves while trials run, when they have ended, and as reconciliation at
+the next start. It compares what a folder holds with what MLflow holds and writes the difference, so doing it
+twice changes nothing. What MLflow holds is remembered in MLflow itself, as a tag of the run, and can be
+neither lost nor out of step with it: an empty database is filled again from the folders.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from study.errors import StoreError
+from study.tracking.folder import read_metrics, read_record, read_start, stamp_record
+from study.tracking.names import metric_name, row_tags
+from study.tracking.note import Outcome, describe_study
+from study.tracking.state import RunState, iter_runs, read_state
+from study.tracking.store import check_uri, connect, ensure_experiment
+from study.tracking.view import VIEW_TAG, view_state
+from study.tracking.write import (
+    MirrorItem,
+    create_run,
+    retire_run,
+    write_open,
+    write_progress,
+    write_record,
+)
+
+__all__ = ["Mirror", "MirrorItem", "SyncReport"]
+
+GIVE_UP_AFTER = 3
+"""Failures in a row after which a pass leaves the store alone."""
+
+
+@dataclass
+class SyncReport:
+    """What one pass did. ``errors`` says why a trial could not be mirrored; nothing was raised."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether MLflow now holds everything."""
+        return not self.errors
+
+
+class Mirror:
+    """Keeps the MLflow experiment of one study in step with the folders of its trials.
+
+    Args:
+        uri: address of the store, ``sqlite:///PATH`` or a server's. Nothing is opened before the first pass.
+        study: name of the study and of its MLflow experiment.
+        artifact_root: folder for artifacts when the store is a database.
+        pause: seconds to leave a store alone that did not answer; :meth:`sync` then returns at once.
+
+    Raises:
+        StoreError: when ``uri`` is no address MLflow can track to.
+    """
+
+    def __init__(self, uri: str, study: str, artifact_root: Path, *, pause: float = 30.0) -> None:
+        check_uri(uri)
+        self.uri, self.study, self.artifact_root, self.pause = uri, study, artifact_root, pause
+        self._client: MlflowClient | None = None
+        self._experiment_id = ""
+        self._runs: dict[str, RunState] = {}
+        self._quiet_until = 0.0
+        self._last_error = ""
+        self._experiment_tags: dict[str, str] = {}
+
+    def prepare(self) -> list[str]:
+        """Open or create the store before anything else does; returns what went wrong, if anything."""
+        return self.sync(()).errors
+
+    @property
+    def experiment_id(self) -> str:
+        """Id of the MLflow experiment; empty before the first pass that reached the store."""
+        return self._experiment_id
+
+    def sync(self, items: Iterable[MirrorItem], *, force: bool = False) -> SyncReport:
+        """Bring MLflow up to date with ``items``; never raises.
+
+        Args:
+            items: the trials to look at. Those left out stay as they are.
+            force: ask even a store that has just failed to answer; for the passes at start and end.
+        """
+        report = SyncReport()
+        if not force and time.monotonic() < self._quiet_until:
+            report.errors.append(self._last_error)
+            return report
+        failures = 0
+        try:
+            self._open()
+            for item in items:
+                failures = self._try_item(item, report, failures)
+        except Exception as error:
+            self._last_error = f"MLflow at {self.uri} cannot be reached, the rest waits: {_first_line(error)}"
+            report.errors.append(self._last_error)
+            self._quiet_until = time.monotonic() + self.pause
+        return report
+
+    def describe(self, items: Sequence[MirrorItem], report: Path | None = None) -> list[str]:
+        """Make the study's summary the description of the MLflow experiment; never raises.
+
+        Args:
+            items: every trial of the study, begun or not.
+            report: where the report lies or will lie.
+
+        Returns:
+            What went wrong, if anything.
+        """
+        if time.monotonic() < self._quiet_until:
+            return [self._last_error]
+        try:
+            client = self._open()
+            text = describe_study(self.study, [self._outcome(item) for item in items], report)
+            protocols = dict.fromkeys(item.trial.settings.evaluation.primary for item in items)
+            for name, value in (("mlflow.note.content", text), (VIEW_TAG, view_state(protocols))):
+                if self._experiment_tags.get(name) != value:
+                    client.set_experiment_tag(self._experiment_id, name, value)
+                    self._experiment_tags[name] = value
+        except Exception as error:
+            return [f"description of the MLflow experiment: {_first_line(error)}"]
+        return []
+
+    def _try_item(self, item: MirrorItem, report: SyncReport, failures: int) -> int:
+        """Sync ``item`` and return the failures in a row; one too many is raised."""
+        try:
+            self._sync_item(item, report)
+        except StoreError as error:  # a file of the trial cannot be read: the store is well
+            report.errors.append(f"trial {item.trial.trial_id}: {error}")
+        except Exception as error:
+            # A call that failed may still have been carried out, so what we remember is in doubt.
+            self._client = None
+            if failures + 1 >= GIVE_UP_AFTER:
+                raise
+            report.errors.append(f"trial {item.trial.trial_id}: {_first_line(error)}")
+            return failures + 1
+        return 0
+
+    def _outcome(self, item: MirrorItem) -> Outcome:
+        state = self._runs.get(item.trial.trial_id)
+        if state is None:
+            return Outcome(item.rows, "not started", None)
+        primary = metric_name(f"final/{item.trial.settings.evaluation.primary}/top1")
+        return Outcome(item.rows, state.tags.get("status", "running"), state.finals.get(primary))
+
+    def _open(self) -> MlflowClient:
+        if self._client is None:
+            client = connect(self.uri)
+            self._experiment_id = ensure_experiment(client, self.uri, self.study, self.artifact_root)
+            self._runs.clear()
+            for run in iter_runs(client, self._experiment_id):
+                # The runs come oldest first. A second run of a trial can only stem from a foreign hand.
+                self._runs.setdefault(run.data.tags.get("trial_id", run.info.run_id), read_state(run))
+            self._client = client
+        return self._client
+
+    def _sync_item(self, item: MirrorItem, report: SyncReport) -> None:
+        client = self._open()
+        before = self._runs.get(item.trial.trial_id)
+        stamp = stamp_record(item.folder)
+        tags = row_tags(item.trial, item.rows)
+        if before is not None and stamp and before.record == stamp and tags.items() <= before.tags.items():
+            report.unchanged += 1
+            return
+        # Everything is read before anything is written: a file that cannot be read leaves MLflow as it was.
+        start = read_start(item.folder)
+        if start is None:
+            return
+        lines = read_metrics(item.folder)
+        record = read_record(item.folder) if stamp else None
+        state = before
+        if state is not None and state.contradicts(lines, ended=record is not None):
+            retire_run(client, state)
+            state = None
+        if state is None:
+            state = create_run(client, self._experiment_id, item, tags, float(start["started_at"]))
+            report.created += 1
+        after = write_progress(client, state, item, tags, lines)
+        if record is not None:
+            after = write_record(client, after, item, record, stamp)
+        else:
+            after = write_open(client, after, item, lines)
+        self._runs[item.trial.trial_id] = after
+        if state is before:
+            report.updated += after != before
+            report.unchanged += after == before
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else error!r}"

@@ -1,0 +1,83 @@
+"""What MLflow holds of a trial, as far as the mirror needs to know it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from study.tracking.folder import MetricLine, digest_metrics
+
+STATE_TAG = "mirror"
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What MLflow holds of one trial.
+
+    Attributes:
+        run_id: the run.
+        tags: its tags.
+        has_params: whether its parameters are there.
+        finals: its final metrics ("final/1x1/top1").
+        steps: how many steps of metrics are there.
+        digest: their digest (:func:`study.tracking.folder.digest_metrics`).
+        record: the stamp of the record that is there; empty without one.
+    """
+
+    run_id: str
+    tags: dict[str, str]
+    has_params: bool = False
+    finals: dict[str, float] = field(default_factory=dict)
+    steps: int = 0
+    digest: str = ""
+    record: str = ""
+
+    def mark(self) -> dict[str, str]:
+        """The tag that lets the next process continue from here."""
+        return {STATE_TAG: json.dumps({"steps": self.steps, "digest": self.digest, "record": self.record})}
+
+    def contradicts(self, lines: list[MetricLine], *, ended: bool) -> bool:
+        """Whether the folder no longer continues what MLflow holds: the trial was trained anew.
+
+        A resumed trial may for a while hold fewer steps than MLflow; only when it has ended is that final.
+        """
+        if len(lines) < self.steps:
+            return ended
+        return self.steps > 0 and digest_metrics(lines[: self.steps]) != self.digest
+
+
+def read_state(run: Run) -> RunState:
+    """The state that ``run`` was left in."""
+    mark: dict[str, Any] = {}
+    # An edited tag counts as none: everything is sent once more, which is harmless.
+    with suppress(ValueError):
+        mark = json.loads(run.data.tags.get(STATE_TAG, "{}"))
+    return RunState(
+        run_id=run.info.run_id,
+        tags=dict(run.data.tags),
+        has_params=bool(run.data.params),
+        finals={name: value for name, value in run.data.metrics.items() if name.startswith("final/")},
+        steps=int(mark.get("steps", 0)),
+        digest=str(mark.get("digest", "")),
+        record=str(mark.get("record", "")),
+    )
+
+
+def iter_runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
+    """Every active run of the experiment, oldest first."""
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], order_by=["attributes.start_time ASC"], max_results=PAGE, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return

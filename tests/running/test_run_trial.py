@@ -1,0 +1,149 @@
+"""One trial from specification to record: determinism, resuming, failures."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from study.running.plan import PlannedTrial, State
+from study.running.run_trial import run_trial
+from study.running.store import Store
+from study.spec.record import TrialRecord, load_record
+from tests.running.conftest import make_toy_plan, toy_trial
+
+
+def run(planned: PlannedTrial, store: Store, folder: Path | None = None, **options: Any) -> TrialRecord:
+    folder = folder or store.folder(planned.trial_id)
+    record = run_trial(planned.trial, folder, data_dir=store.data, **options)
+    assert record.failure is None, record.failure.traceback
+    return record
+
+
+def outcome(record: TrialRecord) -> dict[str, Any]:
+    """What two runs of one trial must share: everything but times."""
+    return record.model_dump(mode="json", exclude={"started_at", "ended_at", "seconds"})
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "timestamp"} for line in found]
+
+
+def test_record_is_complete_and_scores_explain_the_accuracy(store: Store) -> None:
+    planned = toy_trial(store)
+    record = run(planned, store)
+    folder = store.folder(planned.trial_id)
+    assert load_record(folder / "record.json") == record
+    assert (record.status, record.epochs_done, record.trial_id) == ("completed", 2, planned.trial_id)
+    scores = np.load(folder / "scores.npz")
+    assert scores["1x1"].shape[:2] == (24, 1)
+    assert len(set(scores["video_ids"])) == 24
+    accuracy = (scores["1x1"].mean(axis=1).argmax(axis=1) == scores["labels"]).mean()
+    assert record.metrics["1x1"].top1 == pytest.approx(accuracy)
+    assert [entry["step"] for entry in lines(folder)] == [1, 2]
+    assert {"train/loss", "train/top1", "lr", "val/top1"} <= set(lines(folder)[-1]["metrics"])
+    # Softmax over the pair: the two coefficients of each block add up to one.
+    assert len(record.attention) > 5
+    for block in record.attention:
+        assert block.alpha_s + block.alpha_t == pytest.approx(1, abs=1e-5)
+        assert block.videos == 24
+    assert record.cost is not None
+    assert record.cost.params_m > 0.05
+
+
+def test_twice_the_same_trial_gives_the_same_record(store: Store, tmp_path: Path) -> None:
+    planned = toy_trial(store)
+    first = run(planned, store, tmp_path / "a")
+    second = run(planned, store, tmp_path / "b")
+    assert outcome(first) == outcome(second)
+    assert lines(tmp_path / "a") == lines(tmp_path / "b")
+    for name in ("1x1", "labels"):
+        np.testing.assert_array_equal(
+            np.load(tmp_path / "a" / "scores.npz")[name], np.load(tmp_path / "b" / "scores.npz")[name]
+        )
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_interrupted_and_resumed_equals_undisturbed(store: Store, tmp_path: Path, epoch: int) -> None:
+    planned = toy_trial(store, "STH hybrid", "training.epochs=3", "model.dropout=0.3", "evaluation.every=1")
+    undisturbed = run(planned, store, tmp_path / "a")
+
+    def interrupt(done: int) -> None:
+        if done == epoch:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(planned.trial, tmp_path / "b", data_dir=store.data, tick=interrupt)
+    assert not (tmp_path / "b" / "record.json").exists()
+    # As if the process had died before it could write the line of its last checkpoint.
+    (tmp_path / "b" / "metrics.jsonl").unlink()
+    resumed = run(planned, store, tmp_path / "b")
+    assert outcome(resumed) == outcome(undisturbed)
+    assert lines(tmp_path / "b")[-1] == lines(tmp_path / "a")[-1]
+    assert [entry["step"] for entry in lines(tmp_path / "b")] == list(range(epoch, 4))
+
+
+def test_repeats_differ_and_arms_of_a_repeat_start_alike(store: Store) -> None:
+    from study.models.build import build_model
+
+    plan = make_toy_plan(store, repeats=2)
+    first, second = (plan.find("table7", "STH hybrid", repeat) for repeat in (0, 1))
+    assert run(first, store).train["train/loss"] != run(second, store).train["train/loss"]
+    arms = [plan.find("table7", arm, 0).trial.settings.model for arm in ("STH hybrid", "(2+1)D parallel")]
+    stems = [build_model(arm, num_classes=4, frames=8, seed=3).backbone.conv1.weight for arm in arms]
+    assert stems[0].equal(stems[1])
+
+
+def test_a_finished_trial_is_not_run_again(store: Store) -> None:
+    planned = toy_trial(store, "STH hybrid")
+    run(planned, store)
+    before = os.stat(store.folder(planned.trial_id) / "record.json").st_mtime_ns
+
+    def never(epoch: int) -> None:
+        raise AssertionError("trained again")
+
+    run(planned, store, tick=never)
+    assert os.stat(store.folder(planned.trial_id) / "record.json").st_mtime_ns == before
+
+
+def test_a_new_protocol_is_evaluated_without_training(store: Store) -> None:
+    planned = toy_trial(store, "STH hybrid")
+    first = run(planned, store)
+    more = '{"1x1": {}, "2x3": {"clips": 2, "crops": 3}}'
+    again = toy_trial(store, "STH hybrid", f"evaluation.protocols={more}")
+    assert (again.trial_id, again.state) == (planned.trial_id, State.PROTOCOL)
+    epochs: list[int] = []
+    record = run(again, store, tick=epochs.append)
+    assert record.metrics["1x1"] == first.metrics["1x1"]
+    assert record.metrics["2x3"].views == 6
+    assert set(epochs) <= {2}  # the epoch it starts from; none was trained
+    assert lines(store.folder(planned.trial_id))[-1]["step"] == 2
+
+
+def test_a_failure_is_a_record_with_its_reason(store: Store) -> None:
+    planned = toy_trial(store, "STH hybrid", "training.optimizer.lr=1e30", "training.optimizer.clip_grad_norm=null")
+    record = run_trial(planned.trial, store.folder(planned.trial_id), data_dir=store.data)
+    assert record.status == "failed"
+    assert record.failure is not None
+    assert record.failure.kind == "DivergedError"
+    assert "training loss of epoch" in record.failure.message
+    assert not record.metrics
+    assert make_toy_plan(
+        store, "training.optimizer.lr=1e30", "training.optimizer.clip_grad_norm=null"
+    ).find("table7", "STH hybrid", 0).state is State.FAILED
+
+
+def test_changed_data_are_refused(store: Store) -> None:
+    from dataclasses import replace
+
+    planned = toy_trial(store, "STH hybrid")
+    trial = replace(planned.trial, data_digest="of yesterday")
+    record = run_trial(trial, store.folder(trial.trial_id), data_dir=store.data)
+    assert record.failure is not None
+    assert record.failure.kind == "DataError"
+    assert "of yesterday" in record.failure.message
