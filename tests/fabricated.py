@@ -33,8 +33,9 @@ BLOCKS = 8
 
 
 def load(names: Sequence[str] = ("table6", "table7", "table8"), repeats: int = 2) -> Study:
-    """Experiments of the repository at the laptop profile."""
-    return load_study(names, profile="laptop", repeats=repeats, folder=EXPERIMENTS)
+    """Experiments of the repository at the laptop profile, with a number of epochs of our own."""
+    overrides = ["training.epochs=10"]
+    return load_study(names, profile="laptop", overrides=overrides, repeats=repeats, folder=EXPERIMENTS)
 
 
 def trial_of(arm: Arm, repeat: int = 0) -> Trial:

@@ -17,6 +17,15 @@ PlannedState = Literal["done", "stale", "missing", "running", "failed", "stopped
 State = Literal["done", "stale", "failed", "stopped", "interrupted", "running", "missing"]
 Run = Mapping[str, object]
 """A row of the frame of runs."""
+VERBS: dict[State, tuple[str, str]] = {
+    "failed": ("failed", "failed"),
+    "stopped": ("was stopped", "were stopped"),
+    "interrupted": ("was interrupted", "were interrupted"),
+    "running": ("is still running", "are still running"),
+    "stale": ("is stale", "are stale"),
+    "missing": ("has no result", "have no result"),
+}
+"""What is said of one and of several trials that are not done."""
 NOT_DONE: tuple[State, ...] = ("failed", "stopped", "interrupted", "running", "stale", "missing")
 RUN_STATES: dict[str, State] = {"failed": "failed", "stopped": "stopped", "interrupted": "interrupted"}
 
@@ -220,22 +229,23 @@ def table_frame(table: TableResult) -> pd.DataFrame:
             "published_origin": row.published.origin if row.published else None,
             "cost_verdict": row.verdict.kind if row.verdict else None,
             "cost_reason": row.verdict.reason if row.verdict else None,
-            "problems": "; ".join(describe_problem(trial) for trial in row.repeats if trial.state != "done"),
+            "problems": "; ".join(describe_problems(row.repeats)),
         }
         records.append(record)
     return pd.DataFrame(records)
 
 
-def describe_problem(trial: RepeatResult) -> str:
-    """One clause on a trial that is not done, such as "repeat 1 failed: OutOfMemoryError: ..."."""
-    verb = {
-        "missing": "has no result",
-        "running": "is still running",
-        "stale": "is stale",
-        "failed": "failed",
-    }
-    what = verb.get(trial.state, f"was {trial.state}")
-    return f"repeat {trial.repeat} {what}{': ' + trial.reason if trial.reason else ''}"
+def describe_problems(trials: Sequence[RepeatResult]) -> list[str]:
+    """A clause for each reason why trials are not done: "repeats 1, 2 failed: OutOfMemoryError: ..."."""
+    groups: dict[tuple[State, str], list[str]] = {}
+    for trial in trials:
+        if trial.state != "done":
+            groups.setdefault((trial.state, trial.reason.rstrip(".")), []).append(str(trial.repeat))
+    return [
+        f"repeat{'s' if len(repeats) > 1 else ''} {', '.join(repeats)} {VERBS[state][len(repeats) > 1]}"
+        f"{': ' + reason if reason else ''}"
+        for (state, reason), repeats in groups.items()
+    ]
 
 
 def _spread_columns(name: str, spread: Spread | None, scale: float) -> dict[str, object]:

@@ -78,7 +78,11 @@ def _run(
     with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
         if jobs:
             with LaunchProgress(todo, store, console, concurrent) as progress:
-                _executor(options).run(jobs, tracking.listen(progress))
+                try:
+                    _executor(options).run(jobs, tracking.listen(progress))
+                except KeyboardInterrupt:
+                    console.print("Interrupted. Finished trials are kept; launch again to go on.")
+                    raise
     plan = make_plan(plan.study, store)
     for problem in tracking.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False)

@@ -1,8 +1,9 @@
 """A process that renders and encodes videos for :mod:`study.data.generation`.
 
 It is started as ``python -m study.data.render_worker`` and not by multiprocessing, whose children import the
-caller's main script again: a script without a main guard would prepare the same data set once more and wait for
-the lock that its parent holds. The work comes as JSON on standard input; a line goes out for each video made.
+caller's main script again: a script without a main guard would then prepare the same data set once more and
+wait for the lock that its parent holds. The work comes as JSON on standard input; a line goes out for each
+video made.
 """
 
 from __future__ import annotations

@@ -58,10 +58,15 @@ def draw_still_track(rng: np.random.Generator, frames: int) -> Track:
     return Track(x * ones, y * ones, scale * ones, angle * ones, 0.0 * ones)
 
 
-def draw_wandering_track(rng: np.random.Generator, frames: int, scale: float = 0.13) -> Track:
-    """An object that moves, turns and changes its size at random."""
+def draw_wandering_track(
+    rng: np.random.Generator, frames: int, scale: float = 0.13, border: float = 0.15
+) -> Track:
+    """An object that moves, turns and changes its size at random.
+
+    It moves around a place at least ``border`` from the edges, a fraction of the frame's size.
+    """
     walks = [smooth_walk(rng, frames, max(frames // 2, 3)) for _ in range(4)]
-    x, y = rng.uniform(0.15, 0.85, 2)
+    x, y = rng.uniform(border, 1 - border, 2)
     return Track(
         x=x + 0.12 * walks[0],
         y=y + 0.12 * walks[1],

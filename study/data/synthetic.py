@@ -28,7 +28,7 @@ VERSION = 1
 old files and old trials are not taken for new ones; a test holds the frames of one version fixed."""
 
 QUANTIZER = 16
-"""Quantizer of the encoder; at 16 the brightness of a pixel is off by less than one level of 255 on average."""
+"""Quantizer of the encoder; at 16 a pixel's brightness is off by less than one level of 255 on average."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Networks: backbones, the blocks under study, where they go, and their initial weights."""

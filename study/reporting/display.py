@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from study.analysis.published import RowSpec
-from study.analysis.tables import NOT_DONE, ArmResult, RepeatResult, Spread, TableResult, describe_problem
+from study.analysis.tables import NOT_DONE, ArmResult, RepeatResult, Spread, TableResult, describe_problems
 
 MEASURED, PUBLISHED, COST_CHECK = "measured here", "published", "cost at the paper's scale"
 NOTHING = "—"
@@ -148,7 +148,7 @@ def _measured_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
     if problems:
         state = problems[0].state if row.top1 is None else "partial"
     label = Cell(row.arm.label + (" (baseline)" if row.is_baseline else ""), notes.add(row.arm.spec.note))
-    marks = notes.add(*(_capital(describe_problem(trial)) for trial in problems))
+    marks = notes.add(*(f"{text[:1].upper()}{text[1:]}." for text in describe_problems(row.repeats)))
     planned = len(row.repeats)
     top1 = Cell(
         _accuracy(row.top1, planned) if row.top1 else _absence(problems), marks, _links(row.repeats), state
@@ -156,7 +156,7 @@ def _measured_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
     return [
         label,
         top1,
-        Cell("0" if row.is_baseline else _delta(row.delta, planned)),
+        Cell("0" if row.is_baseline and row.top1 else _delta(row.delta, planned)),
         Cell(_accuracy(row.top5, row.top5.n if row.top5 else planned)),
         Cell(_number(row.params_m, 3)),
         Cell(_number(row.gmacs_per_view, 4)),

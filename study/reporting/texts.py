@@ -30,6 +30,7 @@ LATEX = str.maketrans(
         "—": "---",
         "–": "--",
         "·": r"$\cdot$",
+        "…": r"\dots{}",
         "\n": " ",
     }
 )
@@ -84,7 +85,7 @@ def table_markdown(display: Display, base: str) -> str:
 
 
 def table_latex(display: Display) -> str:
-    """The table for the packages booktabs and graphicx, scaled to the width of the text."""
+    """The table for the packages that its first line names, scaled to the width of the text."""
 
     def show(cell: Cell) -> str:
         marks = rf"\textsuperscript{{{','.join(map(str, cell.notes))}}}" if cell.notes else ""
@@ -102,6 +103,7 @@ def table_latex(display: Display) -> str:
         for number, note in enumerate(display.notes, start=1)
     )
     lines = [
+        r"% \usepackage[T1]{fontenc}, booktabs, graphicx",
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(display.title)}}}",
@@ -109,7 +111,7 @@ def table_latex(display: Display) -> str:
         r"\resizebox{\textwidth}{!}{%",
         tabular.rstrip() + "%",
         "}",
-        rf"\par\smallskip\footnotesize {escape_latex(display.legend)}",
+        rf"\par\smallskip\raggedright\footnotesize {escape_latex(display.legend)}",
     ]
     if notes:
         lines.append(rf"\par {notes}")

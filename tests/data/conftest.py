@@ -12,7 +12,7 @@ from study.data.synthetic import encode_video
 
 
 def make_gradient(frames: int, height: int = 24, width: int = 32) -> np.ndarray:
-    """A video whose frame t is gray of brightness 10 t and darker to the left, so that any frame is recognized."""
+    """A video whose frame t has brightness 10 t at the left, so that every frame is recognized."""
     base = np.zeros((frames, height, width, 3), dtype=np.uint8)
     base += (10 * np.arange(frames, dtype=np.uint8))[:, None, None, None]
     return base + np.arange(width, dtype=np.uint8)[None, None, :, None] // 4

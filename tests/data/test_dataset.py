@@ -152,7 +152,7 @@ def test_views_go_through_clips_and_within_a_clip_through_crops() -> None:
     )[1]
     assert views.shape == (6, 3, 4, 18, 18)
     assert (label, index) == (1, 1)
-    # Centers of segments of 3 frames are 1, 4, 7, 10, starts 0, 3, 6, 9; crops begin at 0, 5 and 10 of 28 columns.
+    # Centers of segments of 3 frames are 1, 4, 7, 10, starts 0, 3, 6, 9; crops begin at 0, 5 and 10 of 28.
     corners = [
         (view[0, :, 0, 0].int().sub(16).tolist(), int(view[1, 0, 0, 0]), int(view[2, 0, 0, 0]))
         for view in views

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -15,10 +16,11 @@ from study.errors import DataError
 WriteVideo = Callable[..., Path]
 
 
-def decode_all(path: Path) -> np.ndarray:
-    """Every frame, in order, by PyAV."""
+def decode_all(path: Path, limit: int | None = None) -> np.ndarray:
+    """Every frame, or the first ``limit`` ones, in order, by PyAV."""
     with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        frames = islice(container.decode(video=0), limit)
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in frames])
 
 
 def brightness(frames: np.ndarray) -> list[int]:
@@ -171,9 +173,6 @@ def test_an_avi_with_b_frames_is_read_in_order_because_seeking_in_it_is_wrong(tm
 )
 def test_real_clips_read_as_pyav_decodes_them(shared_dir: Path, name: str) -> None:
     path = shared_dir / "data" / "clips" / name
-    reference = decode_all(path)[:120]
-    reader = DecordReader(path)
-    rng = np.random.default_rng(0)
-    for _ in range(3):
-        indices = rng.integers(min(reader.num_frames, len(reference)), size=6).tolist()
-        assert nearest_frames(reader.read(indices), reference) == indices
+    reference = decode_all(path, 24)
+    indices = np.random.default_rng(0).integers(len(reference), size=4).tolist()
+    assert nearest_frames(DecordReader(path).read(indices), reference) == indices

@@ -138,7 +138,7 @@ def test_the_frames_of_this_version_are_these(tmp_path: Path, make: type) -> Non
         for i in range(12)
     ]
     digest = hashlib.sha256(b"".join(video.tobytes() for video in videos)).hexdigest()[:16]
-    assert digest == {"motion": "MOTION", "appearance": "APPEARANCE"}[source.family]
+    assert digest == {"motion": "39a861a1a722762a", "appearance": "b071dc200fffc55e"}[source.family]
 
 
 def test_manifest_spreads_classes_and_its_digest_covers_content(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_manifest_spreads_classes_and_its_digest_covers_content(tmp_path: Path) 
 
 
 def test_files_decode_to_what_was_rendered_in_either_decoder(tmp_path: Path) -> None:
-    source = make_motion(tmp_path, size=40, frames=24, train_videos=12, val_videos=2)
+    source = make_motion(tmp_path, size=40, frames=24, noise=0.01, train_videos=12, val_videos=2)
     calls: list[tuple[int, int]] = []
     source.prepare(lambda done, total: calls.append((done, total)))
     assert calls[0] == (0, 14)
@@ -163,8 +163,8 @@ def test_files_decode_to_what_was_rendered_in_either_decoder(tmp_path: Path) -> 
         rendered = source.render(plan).astype(np.int16)
         reference = decode_all(manifest.path(entry))
         assert reference.shape == rendered.shape
-        # Color is stored at half the resolution and the noise is strong, so brightness is compared.
-        assert np.abs(reference.mean(-1) - rendered.mean(-1)).mean() < 6
+        # Color is stored at half the resolution, so brightness is compared.
+        assert np.abs(reference.mean(-1) - rendered.mean(-1)).mean() < 2.5
         reader = DecordReader(manifest.path(entry))
         assert reader.num_frames == 24
         for indices in (range(24), [23, 0, 11, 11, 3]):

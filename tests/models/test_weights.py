@@ -190,7 +190,7 @@ class Evil:
         return (print, ("this must not run",))
 
 
-@pytest.mark.parametrize("content", [b"", b"not weights", pickle.dumps({"conv1.weight": Evil()})])
+@pytest.mark.parametrize("content", [b"", b"not weights", pickle.dumps({"conv1.weight": Evil()}, protocol=2)])
 def test_a_file_that_holds_no_weights_is_refused(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:

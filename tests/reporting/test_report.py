@@ -90,7 +90,7 @@ def test_what_is_missing_says_why(source: ReportSource, tmp_path: Path) -> None:
     markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
     for text in (page.text, markdown):
         assert "Repeat 1 failed: the reason it failed." in text
-        assert "Repeat 0 was stopped: the reason it stopped." in text
+        assert "Repeats 0, 1 were stopped: the reason it stopped." in text
         assert "Repeat 1 has no result: not run yet." in text
     rows = {cells[0].split(" ")[0]: cells for cells in markdown_rows(markdown)}
     assert rows["Dilated"][1].startswith("75.0 (n = 1)")
@@ -162,7 +162,7 @@ def test_a_study_without_a_finished_trial_gives_a_report(tmp_path: Path) -> None
         "Not drawn: no finished trial of STH hybrid+attention recorded attention coefficients." in page.text
     )
     assert "Not drawn: no finished trial has both accuracy and cost." in page.text
-    assert page.text.count("Repeat 0 has no result: not run yet.") == 3
+    assert page.text.count("Repeats 0, 1 have no result: not run yet.") == 3
     markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "![" not in markdown
     cells = [row[1] for row in markdown_rows(markdown) if row[0].startswith(("p=", "STH", "(2+1)D"))]

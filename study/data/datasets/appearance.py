@@ -32,6 +32,6 @@ class AppearanceDataset(GeneratedDataset[SyntheticAppearance]):
     def render(self, plan: VideoPlan) -> Frames:
         rng = self.rng(plan, "actor")
         shape, fill = CLASS_LOOKS[plan.label]
-        track = draw_wandering_track(rng, self.spec.frames, scale=0.22)
+        track = draw_wandering_track(rng, self.spec.frames, scale=0.22, border=0.35)
         actor = Sprite(shape, fill, draw_bright_colors(rng), rng.uniform(0.4, 0.7), track)
         return render_scene(self.build_scene(plan, actor), self.rng(plan, "noise"))

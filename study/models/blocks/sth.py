@@ -19,27 +19,40 @@ from torch import Tensor, nn
 from study.errors import ModelError
 from study.models.blocks.attention import Attention, build_attention
 from study.models.blocks.geometry import require_dense, require_same_padding
-from study.models.blocks.sth_ops import STHGeometry, gather_hybrid, spatial_part, temporal_part
+from study.models.blocks.sth_ops import (
+    STHGeometry,
+    gather_hybrid,
+    hybrid_inputs,
+    spatial_part,
+    temporal_part,
+)
 from study.models.blocks.temporal import TemporalKernels, flatten_clips, refold_clips
 from study.models.placement import Site
 from study.spec.blocks import STHBlock
 
 
 class SpatialKernels(nn.Module):
-    """The spatial weights that exist, taken from a 2D convolution at the same (output, input) channels."""
+    """O_S. The weights that exist are those of a 2D convolution at the same (output, input) channels."""
 
     weight: nn.Parameter
+    inputs: Tensor | None
 
     def __init__(self, conv: nn.Conv2d, geometry: STHGeometry) -> None:
         super().__init__()
         weight = conv.weight.detach()
-        if geometry.arrangement == "hybrid":
-            kept = gather_hybrid(weight, geometry)
+        inputs = hybrid_inputs(geometry) if geometry.arrangement == "hybrid" else None
+        self.register_buffer("inputs", inputs, persistent=False)
+        if inputs is not None:
+            kept = gather_hybrid(weight, inputs)
         elif geometry.arrangement == "merge_in":
             kept = weight[:, geometry.slice_size :]
         else:
             kept = weight[geometry.temporal_channels[0] :]
         self.weight = nn.Parameter(kept.clone())
+        self.geometry = geometry
+
+    def forward(self, x: Tensor) -> Tensor:
+        return spatial_part(x, self.weight, self.geometry, self.inputs)
 
 
 class STHConv2d(nn.Module):
@@ -70,7 +83,7 @@ class STHConv2d(nn.Module):
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        spatial = spatial_part(x, self.spatial.weight, self.geometry)
+        spatial = self.spatial(x)
         temporal = temporal_part(x, self.temporal.weight, self.geometry, self.frames)
         if self.geometry.arrangement == "merge_out":
             y = torch.cat([temporal, spatial], dim=1)

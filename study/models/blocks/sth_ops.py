@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -94,7 +93,8 @@ def implementation(name: Implementation) -> Iterator[None]:
 def choose(geometry: STHGeometry, device: torch.device) -> Implementation:
     """The implementation for this shape: the forced one, or the faster one.
 
-    On a GPU one dense convolution beats a grouped one and the copies it needs.
+    On a GPU the dense form is taken at any size: a model of its memory traffic says that the copies cost more
+    than they save. That is not measured.
     """
     forced = _forced.get()
     if forced != "auto":
@@ -104,17 +104,35 @@ def choose(geometry: STHGeometry, device: torch.device) -> Implementation:
     return "gathered"
 
 
-def spatial_part(x: Tensor, weight: Tensor, geometry: STHGeometry) -> Tensor:
-    """O_S of Eq. 2: (N*T, C_i, H, W) to (N*T, C, H', W'), C = ``geometry.spatial_channels[0]``."""
+def hybrid_inputs(geometry: STHGeometry) -> Tensor:
+    """(G, C_i - C_i/G): the input channels that the spatial kernels of each output group see, ascending."""
+    channels = torch.arange(geometry.in_channels).view(geometry.groups, -1)
+    others = [
+        torch.cat([channels[:group], channels[group + 1 :]]).flatten() for group in range(geometry.groups)
+    ]
+    return torch.stack(others)
+
+
+def spatial_part(x: Tensor, weight: Tensor, geometry: STHGeometry, inputs: Tensor | None) -> Tensor:
+    """O_S of Eq. 2.
+
+    Args:
+        x: (N*T, C_i, H, W).
+        weight: the stored spatial weight.
+        geometry: shape and arrangement.
+        inputs: :func:`hybrid_inputs` for the hybrid arrangement, else None.
+
+    Returns:
+        (N*T, C, H', W') with C = ``geometry.spatial_channels[0]``.
+    """
     groups = 1
     if geometry.arrangement == "merge_in":
         x = x[:, geometry.slice_size :]
-    elif geometry.arrangement == "hybrid":
-        if choose(geometry, x.device) == "dense":
-            weight = scatter_hybrid(weight, geometry)
-        else:
-            x = x.index_select(1, spatial_inputs(geometry, x.device).flatten())
-            groups = geometry.groups
+    elif inputs is not None and choose(geometry, x.device) == "dense":
+        weight = scatter_hybrid(weight, inputs, geometry.in_channels)
+    elif inputs is not None:
+        x = x.index_select(1, inputs.flatten())
+        groups = geometry.groups
     return functional.conv2d(
         x, weight, None, geometry.stride, geometry.padding, geometry.spatial_dilation, groups
     )
@@ -130,32 +148,19 @@ def temporal_part(x: Tensor, weight: Tensor, geometry: STHGeometry, frames: int)
     )
 
 
-def scatter_hybrid(weight: Tensor, geometry: STHGeometry) -> Tensor:
+def scatter_hybrid(weight: Tensor, inputs: Tensor, in_channels: int) -> Tensor:
     """The stored spatial weight (C_o, (1-p) C_i, k, k) in a dense one, (C_o, C_i, k, k), zero elsewhere."""
-    dense = weight.new_zeros(geometry.out_channels, geometry.in_channels, *weight.shape[2:])
-    return dense.scatter(1, _rows(weight, geometry), weight)
+    dense = weight.new_zeros(weight.shape[0], in_channels, *weight.shape[2:])
+    return dense.scatter(1, _entries(inputs, weight), weight)
 
 
-def gather_hybrid(dense: Tensor, geometry: STHGeometry) -> Tensor:
+def gather_hybrid(dense: Tensor, inputs: Tensor) -> Tensor:
     """The entries (m, c) of a 2D weight (C_o, C_i, k, k) that hybrid spatial kernels keep."""
-    kept = dense[:, : geometry.spatial_channels[1]]
-    return dense.gather(1, _rows(kept, geometry))
+    return dense.gather(1, _entries(inputs, dense))
 
 
-def _rows(weight: Tensor, geometry: STHGeometry) -> Tensor:
-    """For each entry of a stored weight, the input channel it belongs to."""
-    inputs = spatial_inputs(geometry, weight.device)
-    rows = inputs.repeat_interleave(geometry.out_channels // geometry.groups, dim=0)
-    return rows[:, :, None, None].expand_as(weight)
-
-
-def spatial_inputs(geometry: STHGeometry, device: torch.device) -> Tensor:
-    """(G, C_i - C_i/G): the input channels that the spatial kernels of each output group see, ascending."""
-    return _spatial_inputs(geometry.in_channels, geometry.groups, device)
-
-
-@lru_cache(maxsize=256)
-def _spatial_inputs(in_channels: int, groups: int, device: torch.device) -> Tensor:
-    channels = torch.arange(in_channels).view(groups, -1)
-    others = [torch.cat([channels[:group], channels[group + 1 :]]).flatten() for group in range(groups)]
-    return torch.stack(others).to(device)
+def _entries(inputs: Tensor, weight: Tensor) -> Tensor:
+    """(C_o, (1-p) C_i, k, k): for each entry of a stored weight, the input channel it belongs to."""
+    outputs = weight.shape[0] // inputs.shape[0]
+    rows = inputs.repeat_interleave(outputs, dim=0)
+    return rows[:, :, None, None].expand(-1, -1, *weight.shape[2:])

@@ -1,0 +1,54 @@
+"""The contact sheet shows the frames that it says it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from study.data.contact_sheet import LABEL_WIDTH, MARGIN, draw_contact_sheet
+from study.data.decoding import ArrayReader
+from study.data.manifest import Manifest, VideoEntry
+from study.errors import DataError
+
+
+def decode_gray(path: Path) -> ArrayReader:
+    """Twelve frames of brightness 10 t, twice as wide as high."""
+    frames = (
+        np.zeros((12, 10, 20, 3), dtype=np.uint8) + (10 * np.arange(12, dtype=np.uint8))[:, None, None, None]
+    )
+    return ArrayReader(frames)
+
+
+def test_a_row_a_class_and_frames_from_first_to_last(tmp_path: Path) -> None:
+    entries = (
+        VideoEntry("b", "b.mp4", 1, reverse=True),
+        VideoEntry("a", "a.mp4", 0),
+        VideoEntry("c", "c.mp4", 0),
+    )
+    manifest = Manifest(tmp_path, ("forward", "reversed"), {}, (), entries)
+    path = draw_contact_sheet(
+        manifest, tmp_path / "sheets" / "s.png", columns=4, tile=40, decoder=decode_gray
+    )
+    sheet = np.asarray(Image.open(path))
+    step = 40 + MARGIN
+    assert sheet.shape == (2 * step + MARGIN, LABEL_WIDTH + 4 * step + MARGIN, 3)
+
+    def center(row: int, column: int) -> int:
+        return int(sheet[MARGIN + row * step + 20, LABEL_WIDTH + column * step + 20, 0])
+
+    # Frames 0, 11/3, 22/3 and 11 of twelve.
+    assert [center(0, column) for column in range(4)] == [0, 40, 70, 110]
+    assert [center(1, column) for column in range(4)] == [110, 70, 40, 0]
+    # A picture twice as wide as high leaves the upper and lower quarter of its place white.
+    assert sheet[MARGIN + 5, LABEL_WIDTH + 20].tolist() == [255, 255, 255]
+    # Names are written beside the rows.
+    assert (sheet[:, :LABEL_WIDTH] < 128).any()
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path, ("a",), {}, (), ())
+    with pytest.raises(DataError, match="the split 'train' holds no videos"):
+        draw_contact_sheet(manifest, tmp_path / "s.png", split="train")
