@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from study.data import generation
 from study.data.catalog import open_dataset
 from study.data.datasets.appearance import AppearanceDataset
 from study.data.datasets.motion import PAIRS, MotionDataset
@@ -20,6 +24,7 @@ from study.data.synthetic import SHAPES, encode_video
 from study.errors import DataError
 from study.spec.data import SyntheticAppearance, SyntheticMotion
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = {"train_videos": 26, "val_videos": 14, "size": 24, "frames": 16}
 
 
@@ -201,6 +206,48 @@ def test_prepare_goes_on_where_it_stopped_and_makes_nothing_twice(tmp_path: Path
         file: stamp for file, stamp in stamps.items() if file != victim
     }
     assert not list(source.root.rglob("*.partial"))
+
+
+def test_several_processes_make_the_same_files_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_motion(tmp_path / "one").prepare()
+    monkeypatch.setattr(generation, "VIDEOS_WORTH_A_PROCESS", 10)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    calls: list[tuple[int, int]] = []
+    several = make_motion(tmp_path / "several")
+    several.prepare(lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 40) for done in range(41)]
+    for file in several.root.rglob("*.mp4"):
+        twin = tmp_path / "one" / file.relative_to(tmp_path / "several")
+        assert file.read_bytes() == twin.read_bytes()
+
+
+def test_a_script_without_a_main_guard_may_prepare(tmp_path: Path) -> None:
+    # Children of multiprocessing would run the script again and wait for the lock of their parent.
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from pathlib import Path\n"
+        "from study.data import generation\n"
+        "from study.data.catalog import open_dataset\n"
+        "from study.spec.data import SyntheticMotion\n"
+        "generation.VIDEOS_WORTH_A_PROCESS, os.cpu_count = 5, lambda: 2\n"
+        "spec = SyntheticMotion(type='motion', train_videos=8, val_videos=4, size=16, frames=8)\n"
+        f"open_dataset(spec, Path({str(tmp_path)!r})).prepare()\n"
+    )
+    subprocess.run([sys.executable, script], check=True, timeout=60, cwd=REPOSITORY)
+    assert len(list(tmp_path.rglob("*.mp4"))) == 12
+
+
+def test_a_process_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "VIDEOS_WORTH_A_PROCESS", 10)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("sys.executable", shutil.which("false"))
+    source = make_motion(tmp_path)
+    with pytest.raises(DataError, match=r"motion-\w+: cannot write videos"):
+        source.prepare()
+    assert not (source.root / "complete").exists()
 
 
 def _prepare(cache: Path) -> None:

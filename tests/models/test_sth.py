@@ -160,6 +160,15 @@ def test_attention_weighs_the_two_parts_of_each_clip(arrangement: str, stride: i
         torch.testing.assert_close(y[n, m], expected, rtol=0, atol=1e-12)
 
 
+def test_coefficients_in_float32_beside_parts_in_bfloat16() -> None:
+    """As autocast has them on a GPU."""
+    block, _ = make_block(STHBlock(type="sth", attention="cost"), bias=True)
+    block = block.bfloat16()
+    block.bias.data = block.bias.data.float()
+    block.attention.register_forward_hook(lambda module, inputs, out: (out[0].float(), out[1].float()))
+    assert block(torch.randn(FRAMES, C_I, 5, 5).bfloat16()).dtype == torch.bfloat16
+
+
 def test_temporal_slice_moves_from_group_to_group() -> None:
     """Fig. 2: eight input channels, p = 1/4: output group g sees channels 2g and 2g + 1 over time."""
     block, _ = make_block(STHBlock(type="sth"))

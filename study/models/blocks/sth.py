@@ -91,13 +91,14 @@ class STHConv2d(nn.Module):
             y = spatial + temporal
         else:
             y = self._weigh(spatial, temporal, self.attention)
-        return y if self.bias is None else y + self.bias[:, None, None]
+        return y if self.bias is None else y + self.bias[:, None, None].to(y.dtype)
 
     def _weigh(self, spatial: Tensor, temporal: Tensor, attention: Attention) -> Tensor:
         """Eq. 3. As alpha_S = 1 - alpha_T, it is one interpolation between the parts."""
         parts = flatten_clips(spatial, self.frames), flatten_clips(temporal, self.frames)
         _, alpha_t = attention(*parts)
-        return refold_clips(torch.lerp(*parts, alpha_t[:, None]), spatial.shape)
+        weight = alpha_t[:, None].to(spatial.dtype)  # autocast on a GPU computes a softmax in float32
+        return refold_clips(torch.lerp(*parts, weight), spatial.shape)
 
     def extra_repr(self) -> str:
         shape = self.geometry
