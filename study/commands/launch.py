@@ -139,7 +139,6 @@ def _is_reported(plan: Plan, store: Store, options: LaunchOptions) -> bool:
         text = (store.root / "reported.json").read_text()
     except OSError:
         return False
-    import json
 
     return (
         bool(json.loads(text) == _describe_inputs(plan, options)) and (store.report / "report.html").exists()

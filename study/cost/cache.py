@@ -19,7 +19,7 @@ from study.spec.record import Cost, write_atomically
 from study.spec.trial import derive_digest, identity_dump
 
 PACKAGE = Path(__file__).resolve().parents[1]
-SOURCES = ("models", "cost", "spec/blocks.py", "spec/model.py")
+SOURCES = ("models", "cost", "spec/blocks", "spec/model.py")
 """What a cost depends on, in the package."""
 
 

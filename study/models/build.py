@@ -32,19 +32,19 @@ def build_model(
         WeightsError: when the file of initial weights is absent or does not fit.
     """
     with torch.random.fork_rng(devices=[]):
-        backbone = _build_backbone(spec, in_channels, seed)
+        backbone = _build_backbone(spec, in_channels, frames, seed)
         file = open_weights(spec.init, spec.backbone, backbone.classifier_keys)
         plain = {PREFIX + name for name in file.load_into(backbone.module)} if file else set()
         sites = fill_sites(backbone, spec, frames)
         recognizer = Recognizer(
             backbone,
             sites,
-            num_classes=num_classes,
             frames=frames,
-            consensus=CONSENSUS.get(spec.consensus),
+            consensus=CONSENSUS.get(spec.consensus)(num_classes, 1 if backbone.whole_clips else frames),
             dropout=spec.dropout,
         )
     new = initialize_new_layers(recognizer.backbone, PREFIX.removesuffix("."), seed)
+    new |= initialize_new_layers(recognizer.consensus, "consensus", seed)
     initialize_classifier(recognizer.classifier, "classifier", seed)
     if file is None:
         recognizer.weights_report = WeightsReport(new=tuple(recognizer.state_dict()))
@@ -55,10 +55,10 @@ def build_model(
     return recognizer
 
 
-def _build_backbone(spec: ModelSpec, in_channels: int, seed: int) -> Backbone:
-    """The 2D network with random weights; built on the meta device, which saves drawing them twice."""
+def _build_backbone(spec: ModelSpec, in_channels: int, frames: int, seed: int) -> Backbone:
+    """The network before blocks are placed, with random weights; built on the meta device, which saves drawing them twice."""
     with torch.device("meta"):
-        backbone = BACKBONES.get(spec.backbone)(in_channels)
+        backbone = BACKBONES.get(spec.backbone)(in_channels, frames)
     backbone.module.to_empty(device="cpu")
     initialize_backbone(backbone.module, PREFIX.removesuffix("."), seed)
     return backbone

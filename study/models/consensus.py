@@ -1,20 +1,38 @@
-"""From scores by frame to scores by clip."""
+"""From features by frame to scores by clip."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from study.registry import Registry
 
-Consensus = Callable[[Tensor], Tensor]
-"""Maps scores (N, T, K) to (N, K)."""
+
+class Consensus(nn.Module):
+    """What follows the classifier, a linear layer on the features of one frame.
+
+    Maps its outputs (N, T, ``inputs``) to scores (N, K).
+
+    Attributes:
+        inputs: outputs of the linear layer; K unless the consensus has layers of its own.
+    """
+
+    inputs: int
 
 
-def average(scores: Tensor) -> Tensor:
-    """The mean over frames (Wang et al., "Temporal Segment Networks", ECCV 2016)."""
-    return scores.mean(dim=1)
+class Average(Consensus):
+    """The mean over frames of their scores (Wang et al., "Temporal Segment Networks", ECCV 2016)."""
+
+    def __init__(self, num_classes: int, frames: int) -> None:
+        super().__init__()
+        self.inputs = num_classes
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return scores.mean(dim=1)
 
 
-CONSENSUS: Registry[Consensus] = Registry("consensus", {"avg": "study.models.consensus:average"})
+ConsensusBuilder = Callable[[int, int], Consensus]
+"""``build(num_classes, frames) -> Consensus``. Layers with parameters are :class:`NewLayer`."""
+
+CONSENSUS: Registry[ConsensusBuilder] = Registry("consensus", {"avg": "study.models.consensus:Average"})

@@ -38,17 +38,22 @@ def kaiming_(weight: Tensor, generator: torch.Generator) -> None:
 
 
 def initialize_backbone(module: nn.Module, prefix: str, seed: int) -> None:
-    """Set every parameter and buffer of a 2D network; ``prefix`` is its qualified name.
+    """Set every parameter and buffer of a network; ``prefix`` is its qualified name.
+
+    Convolutions of any dimension, BatchNorm and linear layers have a rule; a :class:`NewLayer` has its own.
 
     Raises:
         ModelError: for a layer with parameters that no rule covers.
     """
     for name, layer in module.named_modules(prefix=prefix):
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, NewLayer):
+            with torch.no_grad():
+                layer.init_parameters(make_generator(seed, name))
+        elif isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             kaiming_(layer.weight, make_generator(seed, name))
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm2d):
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             layer.reset_parameters()
         elif isinstance(layer, nn.Linear):
             initialize_classifier(layer, name, seed, std=0.01)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from study.errors import ModelError
-from study.models.backbones.base import Backbone, Position, SiteKind
-from study.spec.blocks import BlockSpec
+from study.models.backbones.base import Backbone, Position
+from study.spec.blocks import BlockSpec, SiteKind
 from study.spec.model import ModelSpec, PlacementSpec
 
 
@@ -75,12 +75,21 @@ def fill_sites(backbone: Backbone, spec: ModelSpec, frames: int) -> list[FilledS
     Raises:
         ModelError: when no site is filled, or a site cannot take the block.
     """
-    block = spec.block
+    filled = _fill(backbone, spec.block, spec.placement, frames, spec.backbone)
+    if spec.on_top is not None:
+        filled += _fill(backbone, spec.on_top.block, spec.on_top.placement, frames, spec.backbone)
+    return filled
+
+
+def _fill(
+    backbone: Backbone, block: BlockSpec, placement: PlacementSpec, frames: int, name: str
+) -> list[FilledSite]:
+    if block.site is None:
+        return []
     factory: BlockFactory = pkgutil.resolve_name(block.factory)
-    positions = _select(backbone.positions, block.site, spec)
     in_stage: Counter[int] = Counter()
     filled = []
-    for index, position in enumerate(positions):
+    for index, position in enumerate(_select(backbone.positions, block, placement, name)):
         site = Site(
             kind=position.kind,
             name=position.name,
@@ -96,24 +105,25 @@ def fill_sites(backbone: Backbone, spec: ModelSpec, frames: int) -> list[FilledS
     return filled
 
 
-def _select(positions: tuple[Position, ...], kind: SiteKind, spec: ModelSpec) -> list[Position]:
-    """The positions of ``kind`` that the placement of ``spec`` keeps; none is an error."""
-    placement: PlacementSpec = spec.placement
+def _select(
+    positions: tuple[Position, ...], block: BlockSpec, placement: PlacementSpec, backbone: str
+) -> list[Position]:
+    """The positions that ``placement`` keeps of those that ``block`` can fill; none is an error."""
+    kind = block.site
     of_kind = [position for position in positions if position.kind == kind]
     stages = sorted({position.stage for position in of_kind})
     if not of_kind:
-        raise ModelError(
-            f"backbone '{spec.backbone}' has no site of kind '{kind}' for block '{spec.block.type}'"
-        )
+        raise ModelError(f"backbone '{backbone}' has no site of kind '{kind}' for block '{block.type}'")
     for stage in placement.stages or ():
         if stage not in stages:
             allowed = ", ".join(map(str, stages))
             raise ModelError(
-                f"model.placement.stages: {stage}: backbone '{spec.backbone}' has no site of kind '{kind}' "
+                f"placement.stages: {stage}: backbone '{backbone}' has no site of kind '{kind}' "
                 f"in that stage. Allowed: {allowed}"
             )
     wanted = stages if placement.stages is None else placement.stages
-    selected = [position for position in of_kind if position.stage in wanted][:: placement.every]
+    selected = [position for position in of_kind if position.stage in wanted]
+    selected = selected[placement.offset :: placement.every]
     if not selected:
-        raise ModelError(f"model.placement: no site of '{spec.backbone}' is filled; name at least one stage")
+        raise ModelError(f"placement: no site of '{backbone}' is filled; name at least one stage")
     return selected

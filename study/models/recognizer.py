@@ -15,25 +15,33 @@ from study.models.weights import WeightsReport
 class Recognizer(nn.Module):
     """Clips (N, C, T, H, W) to class scores (N, K).
 
-    Frames are folded into the batch, so the backbone sees (N*T, C, H, W); blocks unfold them by ``frames``.
-    Activations are kept in channels-last memory, where the temporal convolutions need no copy.
+    A backbone of frames sees them folded into the batch, (N*T, C, H, W); blocks unfold them by ``frames``.
+    Activations are kept in channels-last memory, where temporal convolutions need no copy. A backbone of whole
+    clips gives one feature vector a clip, and the consensus is over that one.
 
     Attributes:
         backbone: frames to features.
-        classifier: features of one frame to its scores.
+        classifier: features of one frame, or clip, to its scores.
+        consensus: scores of frames to those of the clip.
         frames: T, frames of a clip.
         sites: the sites that the block fills, in the order of the forward pass.
         weights_report: where the initial weights came from.
     """
 
     def __init__(
-        self, backbone: Backbone, sites: list[FilledSite], *, num_classes: int, frames: int,
-        consensus: Consensus, dropout: float,
-    ) -> None:  # fmt: skip
+        self,
+        backbone: Backbone,
+        sites: list[FilledSite],
+        *,
+        frames: int,
+        consensus: Consensus,
+        dropout: float,
+    ) -> None:
         super().__init__()
         self.backbone = backbone.module
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(backbone.features, num_classes)
+        self.whole_clips = backbone.whole_clips
+        self.classifier = nn.Linear(backbone.features, consensus.inputs)
         self.consensus = consensus
         self.frames = frames
         self.sites = sites
@@ -45,9 +53,16 @@ class Recognizer(nn.Module):
                 f"expected clips (N, C, {self.frames}, H, W), got {tuple(clips.shape)}; "
                 "a network is built for one number of frames (clip.frames)"
             )
-        features = self.backbone(fold_frames(clips))
-        scores = self.classifier(self.dropout(features))
-        return self.consensus(torch.unflatten(scores, 0, (-1, self.frames)))
+        views = to_channels_last_3d(clips) if self.whole_clips else fold_frames(clips)
+        scores = self.classifier(self.dropout(self.backbone(views)))
+        steps = 1 if self.whole_clips else self.frames
+        pooled: Tensor = self.consensus(torch.unflatten(scores, 0, (-1, steps)))
+        return pooled
+
+
+def to_channels_last_3d(clips: Tensor) -> Tensor:
+    """(N, C, T, H, W) with the channels innermost in memory."""
+    return clips.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)
 
 
 def fold_frames(clips: Tensor) -> Tensor:

@@ -54,9 +54,13 @@ class WeightsFile:
         self.path = path
         self.entries = {names.get(key, key.removeprefix(PREFIX)): value for key, value in entries.items()}
         self.used: set[str] = set()
+        self.inflated: set[str] = set()
 
     def load_into(self, module: nn.Module) -> set[str]:
         """Copy every entry that ``module`` has by name into it, and return those names.
+
+        A 2D kernel (C_o, C_i, k, k) fills a 3D one (C_o, C_i, K_T, k, k) divided by K_T, so that a video of
+        equal frames gives what the image gave (Carreira and Zisserman, "Quo Vadis", CVPR 2017).
 
         Raises:
             WeightsError: when the shape of one differs. A classifier of other classes is left out instead.
@@ -66,6 +70,9 @@ class WeightsFile:
             value = self.entries.get(name.removeprefix(PREFIX))
             if value is None:
                 continue
+            if _is_inflated(value, target):
+                value = value.unsqueeze(2).expand_as(target) / target.shape[2]
+                self.inflated.add(name)
             if value.shape != target.shape:
                 if name.startswith("classifier."):
                     continue
@@ -78,6 +85,11 @@ class WeightsFile:
             loaded.add(name)
             self.used.add(name.removeprefix(PREFIX))
         return loaded
+
+
+def _is_inflated(value: Tensor, target: Tensor) -> bool:
+    """Whether ``value`` is a 2D kernel and ``target`` the 3D kernel of the same layer."""
+    return target.dim() == 5 and value.shape == (*target.shape[:2], *target.shape[3:])
 
 
 def open_weights(init: InitSpec, backbone: str, classifier_keys: Iterable[str]) -> WeightsFile | None:
@@ -175,7 +187,7 @@ def account(recognizer: nn.Module, file: WeightsFile, init: InitSpec, known: Pro
             "List them in model.init.allow_random if that is meant"
         )
     skipped = tuple(key for key in file.entries if key not in file.used)
-    return WeightsReport(str(file.path), tuple(loaded), skipped, tuple(new))
+    return WeightsReport(str(file.path), tuple(loaded), skipped, tuple(new), tuple(sorted(file.inflated)))
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

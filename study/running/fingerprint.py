@@ -25,9 +25,11 @@ COVERED = ("study.models", "study.data", "study.training", "study.seeding")
 
 def fingerprint_code(settings: TrialSettings) -> CodeFingerprint:
     """The fingerprint of the code that a trial with ``settings`` runs."""
-    factories = (settings.model.block.factory, settings.data.factory)
-    roots = {"study.running.run_trial", BACKBONES.module(settings.model.backbone)}
-    roots |= {factory.split(":")[0] for factory in factories}
+    model = settings.model
+    blocks = [model.block] + ([model.on_top.block] if model.on_top else [])
+    factories = [settings.data.factory, *(block.factory for block in blocks)]
+    roots = {"study.running.run_trial", BACKBONES.module(model.backbone)}
+    roots |= {factory.split(":")[0] for factory in factories if factory}
     return _fingerprint_modules(frozenset(roots))
 
 

@@ -34,9 +34,9 @@ class SyntheticDataset(DatasetSpec):
     """Frames per second written to the file."""
     distractors: Annotated[int, Field(ge=0, le=8)] = 3
     """Duller objects of no class that move at random beside the one that carries the class."""
-    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.06
     """Standard deviation of the camera's position, as a fraction of the frame's size."""
-    noise: Annotated[float, Field(ge=0, le=1)] = 0.12
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.18
     """Standard deviation of the pixel noise, as a fraction of the full range."""
     seed: int = 0
     """Seed of the whole data set. It does not follow ``repeat``: all repeats see the same videos."""

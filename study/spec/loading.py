@@ -16,7 +16,7 @@ from study.spec.experiment import ArmSpec, ExperimentSpec, ProfileSpec, StudySpe
 from study.spec.overlay import Layer, merge_layers, parse_overrides
 from study.spec.problems import list_problems
 from study.spec.trial import TrialSettings
-from study.spec.yaml import Document, load_document
+from study.spec.yaml import Document, Path_, load_document
 
 DEFAULT_STUDY = "study"
 S = TypeVar("S", bound=Spec)
@@ -169,7 +169,8 @@ def _load_experiment(
         raise SpecError(
             f"{document.where(('name',))}: name: '{spec.name}' differs from its file, {path.name}"
         )
-    arm_specs, excluded = list(spec.arms), []
+    arm_specs: list[ArmSpec] = list(spec.arms)
+    excluded: list[Excluded] = []
     if spec.axes is not None:
         arm_specs, excluded = expand_axes(spec.axes, document.where(("axes",)))
     problems = _check_names(spec, arm_specs, document)
@@ -201,7 +202,7 @@ def _check_names(spec: ExperimentSpec, arms: list[ArmSpec], document: Document) 
         for index, name in enumerate(names)
         if name in names[:index]
     ]
-    wanted = [(("baseline",), "baseline", spec.baseline)]
+    wanted: list[tuple[Path_, str, str]] = [(("baseline",), "baseline", spec.baseline)]
     for index, figure in enumerate(spec.figures):
         wanted += [(("figures", index, "arms"), f"figures.{figure.name}", arm) for arm in figure.arms]
     for path, key, name in wanted:

@@ -20,6 +20,17 @@ class PlacementSpec(Spec):
     """Stages (1-based) to fill; all when absent."""
     every: Annotated[int, Field(ge=1)] = 1
     """Fill every n-th site of those stages, counted through the network."""
+    offset: Annotated[int, Field(ge=0)] = 0
+    """How many sites of those stages come before the first that is filled."""
+
+
+class OnTopSpec(Spec):
+    """A second block, placed after the first: non-local blocks on top of TSM, for example."""
+
+    block: AnyBlock
+    """The block."""
+    placement: PlacementSpec = PlacementSpec()
+    """Where it goes."""
 
 
 class InitSpec(Spec):
@@ -41,6 +52,8 @@ class ModelSpec(Spec):
     """The operator under study."""
     placement: PlacementSpec = PlacementSpec()
     """Where the block goes."""
+    on_top: OnTopSpec | None = None
+    """A second block and its place."""
     consensus: Literal["avg"] = "avg"
     """From scores by frame to scores by clip (TSN): the mean."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5

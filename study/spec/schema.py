@@ -1,7 +1,8 @@
 """JSON schemas for editors, generated from the models: ``python -m study.spec.schema`` rewrites them.
 
 An editor that understands ``# yaml-language-server: $schema=...`` then completes keys and shows each one's
-sentence. Overlays are partial, so inside them nothing is required and the options of a block need no ``type``.
+sentence. Overlays are partial, so inside them nothing is required and the options of a block need
+no ``type``.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _relax(schema: Any) -> Any:
 
 def render_schemas() -> dict[Path, str]:
     """The text of each schema file."""
-    models = {"experiment": ExperimentSpec, "profile": ProfileSpec}
+    models: dict[str, type[BaseModel]] = {"experiment": ExperimentSpec, "profile": ProfileSpec}
     return {
         FOLDER / f"{name}.json": json.dumps(build_schema(model), indent=1, sort_keys=True) + "\n"
         for name, model in models.items()

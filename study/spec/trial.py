@@ -87,7 +87,7 @@ class Trial:
     @cached_property
     def trial_id(self) -> str:
         """SHA-256 of what training depends on, shortened. Evaluation and resources are left out."""
-        parts = {
+        parts: dict[str, Any] = {
             name: identity_dump(getattr(self.settings, name))
             for name in ("model", "data", "clip", "training")
         }

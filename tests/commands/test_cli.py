@@ -37,7 +37,10 @@ def test_plan_for_people(tmp_path: Path) -> None:
     assert lines[0].split() == ["trial", "state", "repeat", "arm", "tables", "params_m", "gmacs_per_view"]
     assert "4 table rows, 4 distinct trials: 4 missing." in run.stdout
     # Counted, and from the cache the second time: the same text.
-    assert study("plan", "table8", "--repeats", "2", "--no-cost", "--storage", str(tmp_path)).stdout == run.stdout
+    assert (
+        study("plan", "table8", "--repeats", "2", "--no-cost", "--storage", str(tmp_path)).stdout
+        == run.stdout
+    )
 
 
 @pytest.mark.parametrize(

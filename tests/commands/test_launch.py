@@ -63,7 +63,10 @@ def test_launch_trains_once_tracks_and_reports(store: Store, capsys: pytest.Capt
     assert "48.4" in page  # the published value, beside ours
     last = capsys.readouterr().out.strip().splitlines()[-3:]
     assert last[0].startswith("table8: best is ")
-    assert (last[1].split(":")[0], last[2]) == ("Report", f"MLflow: uv run run_study.py ui --storage {store.root}")
+    assert (last[1].split(":")[0], last[2]) == (
+        "Report",
+        f"MLflow: uv run run_study.py ui --storage {store.root}",
+    )
 
     before = {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file()}
     assert launch(study, inline(store)) == 0
@@ -85,7 +88,9 @@ def test_more_arms_add_only_what_is_missing(store: Store, capsys: pytest.Capture
     assert len(shared) == 1
 
 
-def test_a_failed_trial_is_told_and_the_others_go_on(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_trial_is_told_and_the_others_go_on(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     # One arm of table 6 cannot be built: 1/128 divides no channels. The others train.
     study = load_study(["table6"], overrides=TOY)
     broken = study.experiments[0].arms[1].settings
@@ -149,7 +154,15 @@ def test_interrupted_and_launched_again(store: Store, number: signal.Signals) ->
     """A driver that is interrupted, terminated or killed while Ray trains; then the rest, once."""
     overrides = [*TOY, "training.epochs=40"]
     arguments = [f"--set={text}" for text in overrides]
-    command = [sys.executable, str(ROOT / "run_study.py"), "launch", "table8", "--storage", str(store.root), *arguments]
+    command = [
+        sys.executable,
+        str(ROOT / "run_study.py"),
+        "launch",
+        "table8",
+        "--storage",
+        str(store.root),
+        *arguments,
+    ]
     study = load_study(["table8"], overrides=overrides)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     try:

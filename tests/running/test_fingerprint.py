@@ -44,7 +44,13 @@ def test_a_trial_covers_its_own_block_and_not_the_others() -> None:
     assert "study.models.blocks.sth" not in parallel
     for module in ("study.training.fit", "study.training.optim", "study.data.dataset", "study.seeding"):
         assert module in hybrid
-    elsewhere = ("study.reporting", "study.commands", "study.cost", "study.running.plan", "study.running.ray_tune")
+    elsewhere = (
+        "study.reporting",
+        "study.commands",
+        "study.cost",
+        "study.running.plan",
+        "study.running.ray_tune",
+    )
     assert not [name for name in hybrid if name.startswith(elsewhere)]
 
 

@@ -36,7 +36,9 @@ def write_record(tmp_path: Path, index: int, **changes: object) -> str:
         "ended_at": 1.0,
         "seconds": {"train": 30.0},
     }
-    save_record(TrialRecord(**(fields | changes)), Store.at(tmp_path).folder(planned.trial_id) / "record.json")
+    save_record(
+        TrialRecord(**(fields | changes)), Store.at(tmp_path).folder(planned.trial_id) / "record.json"
+    )
     return planned.trial_id
 
 

@@ -126,16 +126,21 @@ def test_a_new_protocol_is_evaluated_without_training(store: Store) -> None:
 
 
 def test_a_failure_is_a_record_with_its_reason(store: Store) -> None:
-    planned = toy_trial(store, "STH hybrid", "training.optimizer.lr=1e30", "training.optimizer.clip_grad_norm=null")
+    planned = toy_trial(
+        store, "STH hybrid", "training.optimizer.lr=1e30", "training.optimizer.clip_grad_norm=null"
+    )
     record = run_trial(planned.trial, store.folder(planned.trial_id), data_dir=store.data)
     assert record.status == "failed"
     assert record.failure is not None
     assert record.failure.kind == "DivergedError"
     assert "training loss of epoch" in record.failure.message
     assert not record.metrics
-    assert make_toy_plan(
-        store, "training.optimizer.lr=1e30", "training.optimizer.clip_grad_norm=null"
-    ).find("table7", "STH hybrid", 0).state is State.FAILED
+    assert (
+        make_toy_plan(store, "training.optimizer.lr=1e30", "training.optimizer.clip_grad_norm=null")
+        .find("table7", "STH hybrid", 0)
+        .state
+        is State.FAILED
+    )
 
 
 def test_changed_data_are_refused(store: Store) -> None:

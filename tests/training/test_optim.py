@@ -20,7 +20,8 @@ def rate(progress: float, epochs: int = 50, **schedule: object) -> float:
 
 
 @pytest.mark.parametrize(
-    ("progress", "expected"), [(0, 0.01), (19.99, 0.01), (20, 0.001), (39.5, 0.001), (40, 0.0001), (49.9, 0.0001)]
+    ("progress", "expected"),
+    [(0, 0.01), (19.99, 0.01), (20, 0.001), (39.5, 0.001), (40, 0.0001), (49.9, 0.0001)],
 )
 def test_steps_at_epochs_20_and_40(progress: float, expected: float) -> None:
     assert rate(progress, milestones=(20, 40)) == pytest.approx(expected)
@@ -42,7 +43,9 @@ def test_every_parameter_is_in_one_group_and_norms_do_not_decay() -> None:
     members = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(members) == sorted(id(p) for p in model.parameters())
     norms = {id(p) for m in model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
-    undecayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] == 0 for p in group["params"]}
+    undecayed = {
+        id(p) for group in optimizer.param_groups if group["weight_decay"] == 0 for p in group["params"]
+    }
     assert undecayed == norms | {id(model.classifier.bias)}
     set_learning_rate(optimizer, 0.1)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -61,7 +64,9 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def test_the_update_is_that_of_sgd_with_momentum_and_decay() -> None:
     model = build_model(ModelSpec(backbone="resnet_tiny"), num_classes=5, frames=4)
-    optimizer = build_optimizer(model, OptimizerSpec(lr=0.1, momentum=0.9, weight_decay=0.01, classifier_lr_mult=1))
+    optimizer = build_optimizer(
+        model, OptimizerSpec(lr=0.1, momentum=0.9, weight_decay=0.01, classifier_lr_mult=1)
+    )
     set_learning_rate(optimizer, 0.1)
     weight = model.classifier.weight
     start = weight.detach().clone()

@@ -1,23 +1,23 @@
-"""What a backbone tells the rest of the package about itself."""
+"""What a backbone tells the rest of the package about itself.
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
-from torch import nn
-
-SiteKind = Literal["spatial_conv", "residual_input", "residual_block"]
-"""Kinds of positions a block can fill:
+A block can fill three kinds of positions:
 
 ``spatial_conv``
     a k x k convolution (k > 1) of the network's body, replaced by the block (STH, (2+1)D, ...);
 ``residual_input``
     the first layer of a residual branch, replaced by the block wrapped around it (temporal shift);
 ``residual_block``
-    a whole residual block, replaced or followed by the block (non-local, STM, ...).
+    a whole residual block, replaced by a module that does what it did and more (STM, non-local, ...).
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from study.spec.blocks import SiteKind
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,24 @@ class Position:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A 2D network that maps frames (N*T, C, H, W) to features (N*T, F).
+    """A network without its classifier.
 
     Attributes:
-        module: the network, without its classifier.
+        module: maps frames (N*T, C, H, W) to features (N*T, F) or, where ``whole_clips`` is set, clips
+            (N, C, T, H, W) to features (N, F).
         features: F, the size of its output.
         positions: what a block can fill, in the order of the forward pass.
-        classifier_keys: names of the classifier's weight and bias in state dicts of the whole 2D network.
+        classifier_keys: names of the classifier's weight and bias in state dicts of the whole network.
+        whole_clips: whether it sees clips (I3D, ECO, ...) rather than frame by frame.
     """
 
     module: nn.Module
     features: int
     positions: tuple[Position, ...]
     classifier_keys: tuple[str, ...]
+    whole_clips: bool = False
 
 
-BackboneBuilder = Callable[[int], Backbone]
-"""``build(in_channels) -> Backbone``. It is called on the meta device: initial weights are set afterwards."""
+BackboneBuilder = Callable[[int, int], Backbone]
+"""``build(in_channels, frames) -> Backbone``, with T = ``frames``. It is called on the meta device: initial
+weights are set afterwards. Raises ModelError for a T that the network cannot take."""

@@ -17,7 +17,7 @@ from study.models.backbones.base import Backbone, Position
 CLASSIFIER_KEYS = ("fc.weight", "fc.bias")
 
 
-def _build(depth: int, in_channels: int) -> Backbone:
+def _build(depth: int, in_channels: int, frames: int) -> Backbone:
     network: resnet.ResNet = getattr(resnet, f"resnet{depth}")(weights=None)
     features: int = network.fc.in_features
     network.fc = nn.Identity()

@@ -48,7 +48,7 @@ def _stage(inplanes: int, planes: int, depth: int, stride: int) -> nn.Sequential
     return nn.Sequential(OrderedDict((str(number), block) for number, block in enumerate(blocks)))
 
 
-def build_resnet_tiny(in_channels: int) -> Backbone:
+def build_resnet_tiny(in_channels: int, frames: int) -> Backbone:
     """The network and its positions."""
     network = ResNetTiny(in_channels)
     stages = [network.layer1, network.layer2, network.layer3]

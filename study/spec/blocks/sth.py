@@ -1,9 +1,4 @@
-"""The options of every block: the operators under study, as a user writes them in an experiment.
-
-A block is registered here by its options class: ``type`` is its name in YAML and ``factory`` says where its
-module lives (``"package.module:attribute"``, imported only when a model is built). The module itself is
-described in :mod:`study.models.blocks`.
-"""
+"""Options of STH-Conv."""
 
 from __future__ import annotations
 
@@ -12,27 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from study.spec.base import Proportion, Spec
-
-
-class BlockSpec(Spec):
-    """Base of the options of a block."""
-
-    factory: ClassVar[str]
-    """Where the module lives, as "package.module:attribute"."""
-    site: ClassVar[Literal["spatial_conv"]] = "spatial_conv"
-    """Which kind of site the block fills (:mod:`study.models.placement`)."""
-    orderless: ClassVar[bool] = False
-    """Whether shuffling the frames of a clip leaves the block's output unchanged up to that shuffle."""
-
-
-class Conv2dBlock(BlockSpec):
-    """The plain 2D convolution, frame by frame: TSN, the baseline (p = 0)."""
-
-    factory: ClassVar[str] = "study.models.blocks.conv2d:build_conv2d"
-    orderless: ClassVar[bool] = True
-
-    type: Literal["conv2d"]
+from study.spec.base import Proportion
+from study.spec.blocks.base import BlockSpec
 
 
 class STHBlock(BlockSpec):
@@ -74,17 +50,3 @@ class STHBlock(BlockSpec):
         if self.attention != "none" and self.p == 0:
             raise ValueError("attention needs a temporal part, but p is 0")
         return self
-
-
-class TwoPlusOneBlock(BlockSpec):
-    """(2+1)D controls of STH's Table 7: a 1x3x3 and a 3x1x1 convolution, in sequence or in parallel."""
-
-    factory: ClassVar[str] = "study.models.blocks.two_plus_one:build_two_plus_one"
-
-    type: Literal["two_plus_one"]
-    order: Literal["sequential", "parallel"]
-    """``sequential``: 1x3x3, then 3x1x1 on its output. ``parallel``: both on the input, summed."""
-
-
-AnyBlock = Annotated[Conv2dBlock | STHBlock | TwoPlusOneBlock, Field(discriminator="type")]
-"""Any registered block; ``type`` chooses."""
