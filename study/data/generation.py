@@ -37,6 +37,8 @@ VIDEOS_WORTH_A_PROCESS = 50
 """Fewer videos are made faster than a process starts."""
 MADE = "made"
 """What a process says after each video."""
+FAILED = "failed: "
+"""What it says before the reason when it cannot write."""
 DONE = "complete"
 """Name of the file that says that all videos of a folder are there."""
 
@@ -200,9 +202,8 @@ class GeneratedDataset(VideoSource, Generic[SpecT]):
                 if last == MADE:
                     on_made()
         if process.returncode:
-            raise OSError(
-                last.removeprefix("error ") if last != MADE else f"a process ended: {process.returncode}"
-            )
+            told = last.startswith(FAILED)
+            raise OSError(last.removeprefix(FAILED) if told else f"a process ended with {process.returncode}")
 
     def _file(self, plan: VideoPlan) -> Path:
         return self.root / f"{plan.video_id}.mp4"

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from study.data.catalog import open_dataset
-from study.data.generation import MADE, GeneratedDataset, VideoPlan
+from study.data.generation import FAILED, MADE, GeneratedDataset, VideoPlan
 from study.spec.data import AnyDataset, SyntheticDataset
 
 
@@ -32,7 +32,7 @@ def main() -> int:
         try:
             source.make(VideoPlan(*plan))
         except OSError as error:
-            print(f"error {error}", flush=True)
+            print(f"{FAILED}{error}", flush=True)
             return 1
         print(MADE, flush=True)
     return 0

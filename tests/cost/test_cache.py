@@ -46,7 +46,7 @@ def test_initial_weights_do_not_matter(cache: CostCache) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["models/build.py", "models/blocks/sth.py", "cost/oracle.py", "spec/blocks/sth.py"]
+    "source", ["models/build.py", "models/blocks/sth.py", "cost/oracle/geometry.py", "spec/blocks/sth.py"]
 )
 def test_a_changed_source_is_another_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from study.cost.oracle import Conv, block_cost, derive_layers
+from study.cost.oracle import derive_layers
+from study.cost.oracle.dispatch import conv_cost
+from study.cost.oracle.geometry import Conv
 from study.errors import ModelError
 from study.spec.blocks import BlockSpec, STHBlock, TwoPlusOneBlock
 from study.spec.model import ModelSpec
 
-CONV = Conv("conv", "bn", inputs=16, outputs=32, kernel=3, pixels=10, stage=1, site=True)
+CONV = Conv("conv", "bn", inputs=16, outputs=32, kernel=3, pixels=10, stage=1, kind="spatial_conv")
 
 
 @pytest.mark.parametrize(("block", "params", "macs"), [
@@ -29,7 +31,7 @@ CONV = Conv("conv", "bn", inputs=16, outputs=32, kernel=3, pixels=10, stage=1, s
     (TwoPlusOneBlock(type="two_plus_one", order="parallel"), 32 * 144 + 32 * 48, (4608 + 1536) * 20),
 ])  # fmt: skip
 def test_block(block: BlockSpec, params: int, macs: int) -> None:
-    assert block_cost(block, CONV, 2) == (params, macs)
+    assert conv_cost(block, CONV, 2) == (params, macs)
 
 
 def layers(backbone: str, size: int = 224, **model: Any) -> dict[str, tuple[int, int]]:
@@ -70,7 +72,7 @@ def test_a_block_without_a_formula_is_refused() -> None:
         pass
 
     with pytest.raises(ModelError, match="Unknown"):
-        block_cost(Unknown(), CONV, 1)
+        conv_cost(Unknown(), CONV, 1)
 
 
 def test_closed_form_and_cache_import_no_torch() -> None:
