@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def show_cost(study: Study, storage: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"rows": [asdict(row) for row in rows]}))
         return
-    columns = {
+    columns: dict[str, Callable[[CostRow], str]] = {
         "table": lambda row: row.table,
         "row": lambda row: row.row,
         "params M": lambda row: _number(row.params_m, 3),

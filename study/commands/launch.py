@@ -7,10 +7,11 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from study.commands.plan import summarize
 from study.commands.progress import LaunchProgress, describe_seconds
@@ -18,7 +19,7 @@ from study.data.catalog import open_dataset
 from study.errors import DataError
 from study.running.executor import Executor, Job
 from study.running.plan import Plan, PlannedTrial, State, make_plan
-from study.running.store import Store
+from study.running.store import Store, discard_attempt
 from study.spec.loading import Study
 from study.spec.record import write_json
 
@@ -111,19 +112,18 @@ def _prepare_data(todo: Sequence[PlannedTrial], store: Store, console: Console) 
     for spec in sources.values():
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(f"videos of '{spec.type}'", total=None)
-            open_dataset(spec, store.data).prepare(
-                lambda done, total, task=task, progress=progress: progress.update(
-                    task, completed=done, total=total
-                )
-            )
+            open_dataset(spec, store.data).prepare(partial(_show, progress, task))
+
+
+def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
 
 
 def _discard(todo: Sequence[PlannedTrial], store: Store) -> None:
     """Take away records that are to be made anew; a protocol change keeps the weights."""
     for planned in todo:
         if planned.state in (State.STALE, State.FAILED):
-            for name in ("record.json", "checkpoint.pt", "metrics.jsonl", "trial.json", "scores.npz"):
-                (store.folder(planned.trial_id) / name).unlink(missing_ok=True)
+            discard_attempt(store.folder(planned.trial_id))
 
 
 def _report(plan: Plan, store: Store, options: LaunchOptions) -> None:

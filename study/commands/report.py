@@ -9,7 +9,7 @@ from pathlib import Path
 
 from study.analysis.costs import CountedCost
 from study.analysis.published import load_published
-from study.analysis.tables import ExperimentView, TrialRef
+from study.analysis.tables import ExperimentView, PlannedState, TrialRef
 from study.commands.tracking import list_items, open_mirror
 from study.cost.oracle import derive_total
 from study.data.catalog import open_dataset
@@ -21,7 +21,7 @@ from study.running.store import Store
 from study.spec.loading import Arm, Experiment, Study, load_study
 from study.tracking.read import load_attention, load_runs
 
-STATES = {State.DONE: "done", State.STALE: "stale", State.FAILED: "failed"}
+STATES: dict[State, PlannedState] = {State.DONE: "done", State.STALE: "stale", State.FAILED: "failed"}
 """States of a plan that a table shows by that word; everything else has no result yet."""
 
 

@@ -56,7 +56,7 @@ def build_model(
 
 
 def _build_backbone(spec: ModelSpec, in_channels: int, frames: int, seed: int) -> Backbone:
-    """The network before blocks are placed, with random weights; built on the meta device, which saves drawing them twice."""
+    """The network before blocks are placed; built on the meta device, which saves drawing its weights twice."""
     with torch.device("meta"):
         backbone = BACKBONES.get(spec.backbone)(in_channels, frames)
     backbone.module.to_empty(device="cpu")

@@ -7,6 +7,7 @@ ignores changed values, and an interrupted ``fit`` returns as if all were well.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import tempfile
@@ -67,11 +68,10 @@ class RayExecutor:
             address=self.address or "local",
             include_dashboard=False if self.address is None else None,
             log_to_driver=False,
-            logging_level="ERROR",
-            configure_logging=True,
+            logging_level=logging.ERROR,
         )
         try:
-            _check_resources(jobs, ray.nodes())
+            _check_resources(jobs, ray.nodes())  # type: ignore[no-untyped-call]
             with tempfile.TemporaryDirectory(prefix="sth-tune-") as scratch, _terminate_as_interrupt():
                 _fit(jobs, events, scratch, self.max_concurrent)
         finally:
@@ -96,9 +96,9 @@ def _fit(jobs: Sequence[Job], events: Events, scratch: str, max_concurrent: int 
 
     by_id = {job.trial.trial_id: job for job in jobs}
 
-    def resources(config: dict[str, Any]) -> dict[str, float]:
+    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         wanted = by_id[config["trial"]].trial.settings.resources
-        return {"cpu": wanted.cpus, "gpu": wanted.gpus}
+        return tune.PlacementGroupFactory([{"CPU": wanted.cpus, "GPU": wanted.gpus}])
 
     tuner = tune.Tuner(
         tune.with_resources(_make_trainable(by_id), resources),
@@ -124,7 +124,7 @@ def _make_listener(events: Events) -> Any:
     """A callback of Tune that passes its events on."""
     from ray import tune
 
-    class Listener(tune.Callback):  # type: ignore[misc]  # Ray is untyped here
+    class Listener(tune.Callback):
         """Holds ``events`` outside of its state: Tune pickles its callbacks for a restore that we never do."""
 
         events: Events

@@ -1,4 +1,4 @@
-"""One trial, from its specification to its record: a plain function that knows no scheduler and no tracker."""
+"""One trial, from its specification to its record: a plain function without scheduler or tracker."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from study.models.build import build_model
 from study.models.recognizer import Recognizer
 from study.running.environment import describe_environment
 from study.running.fingerprint import fingerprint_code
+from study.running.store import discard_attempt
 from study.seeding import derive_seed
 from study.spec.record import (
     BlockAttention,
@@ -121,8 +123,7 @@ def _note_start(trial: Trial, folder: Path) -> None:
     What a failed attempt left behind is removed: it begins anew.
     """
     if (folder / "record.json").exists() and load_record(folder / "record.json").status != "completed":
-        for name in ("checkpoint.pt", "metrics.jsonl", "trial.json", "record.json"):
-            (folder / name).unlink(missing_ok=True)
+        discard_attempt(folder)
     if not (folder / "trial.json").exists():
         write_json(folder / "trial.json", {"trial": trial.to_json(), "started_at": time.time()})
 
@@ -235,5 +236,6 @@ def _append_metrics(folder: Path, epoch: int, metrics: dict[str, float]) -> None
 
 def _save_scores(path: Path, scores: dict[str, np.ndarray], video_ids: list[str]) -> None:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, video_ids=np.array(video_ids), **scores)
+    arrays: dict[str, Any] = {"video_ids": np.array(video_ids), **scores}
+    np.savez_compressed(buffer, **arrays)
     write_atomically(path, buffer.getvalue())

@@ -96,3 +96,9 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+def discard_attempt(folder: Path) -> None:
+    """Take away what an attempt left in a trial's folder, so that the trial begins anew."""
+    for name in ("record.json", "checkpoint.pt", "metrics.jsonl", "trial.json", "scores.npz"):
+        (folder / name).unlink(missing_ok=True)

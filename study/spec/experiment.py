@@ -21,7 +21,7 @@ class ArmSpec(Spec):
     """Unique in the experiment; the key of colours and of ``baseline``."""
     label: str = ""
     """What the table prints; the name when empty."""
-    set: Overlay = {}
+    set: Overlay = Field(default_factory=dict)
     """What makes this arm, laid over the settings of the experiment."""
     published: str | None = None
     """The row of the published table that this arm reproduces."""
@@ -41,9 +41,9 @@ class ExcludeSpec(Spec):
 class AxesSpec(Spec):
     """Arms by axes instead of one by one."""
 
-    grid: dict[str, list[Any]] = {}
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
     """Setting paths and their values; every combination is an arm."""
-    zip: dict[str, list[Any]] = {}
+    zip: dict[str, list[Any]] = Field(default_factory=dict)
     """Setting paths whose values go together, position by position; all lists have one length."""
     exclude: tuple[ExcludeSpec, ...] = ()
     """Combinations left out."""
@@ -103,7 +103,7 @@ class ExperimentSpec(Spec):
     """Heading of the first column."""
     published: Name | None = None
     """File under ``reports/published`` with the paper's rows."""
-    settings: Overlay = {}
+    settings: Overlay = Field(default_factory=dict)
     """Settings of all arms, laid over the profile."""
     arms: tuple[ArmSpec, ...] = ()
     """The arms, one by one."""

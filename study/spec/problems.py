@@ -35,10 +35,12 @@ def _raw_path(item: ErrorDetails, data: Any) -> tuple[str | int, ...]:
     """The error's path without the union tags that pydantic adds: keys that the user wrote, or left out."""
     path: list[str | int] = []
     for part in item["loc"]:
-        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
-            data = data[part]
-        elif item["type"] != "missing" or part != item["loc"][-1]:
-            continue
+        container: Any = data if isinstance(data, dict | list) else {}
+        try:
+            data = container[part]
+        except (KeyError, IndexError, TypeError):
+            if item["type"] != "missing" or part != item["loc"][-1]:
+                continue
         path.append(part)
     return tuple(path)
 

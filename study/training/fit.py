@@ -122,7 +122,7 @@ def _train_epoch(
             scores = model(inputs)
         loss = cross_entropy(scores.float(), labels)
         optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
+        torch.autograd.backward(scaler.scale(loss))
         if training.optimizer.clip_grad_norm is not None:
             scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(model.parameters(), training.optimizer.clip_grad_norm)

@@ -72,7 +72,7 @@ def test_a_block_without_a_formula_is_refused() -> None:
         pass
 
     with pytest.raises(ModelError, match="Unknown"):
-        conv_cost(Unknown(), CONV, 1)
+        conv_cost(Unknown(type="unknown"), CONV, 1)
 
 
 def test_closed_form_and_cache_import_no_torch() -> None:
