@@ -30,7 +30,7 @@ def _keep_scalar(value: object) -> object:
     return value
 
 
-Value = Annotated[float | str | None, BeforeValidator(_keep_scalar)]
+Value = Annotated[int | float | str | None, BeforeValidator(_keep_scalar)]
 """A number, a text, or null where the paper prints a dash. ``33 × 6`` is views times cost."""
 
 
@@ -59,6 +59,10 @@ class RowSpec(Spec):
     """Whether the authors ran it, or quote it from another paper."""
     source: str = ""
     """The paper quoted, by its number in the paper's references."""
+    classes: int | None = None
+    """Class count that the printed parameters assume, as far as it can be told."""
+    views: int = 1
+    """Views of a video that the printed cost covers, where it is not printed as a product."""
     doubts: dict[str, Sentence] = Field(default_factory=dict)
     """Cells that cannot be right or are not what they seem, with the reason."""
     note: Sentence = ""
@@ -126,6 +130,18 @@ class PublishedTable(Spec):
                     row.source,
                     row.doubts.get(name, ""),
                 )
+
+
+def per_view(value: Value, views: int) -> float | None:
+    """The cost of one view from a printed cost: the first factor of a product, else the value by ``views``.
+
+    >>> per_view("33 × 6", 1), per_view(306, 2)
+    (33.0, 153.0)
+    """
+    if isinstance(value, str):
+        match = PRODUCT.fullmatch(value)
+        return float(match[1]) if match else None
+    return None if value is None else value / views
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from study.analysis.costs import CountedCost, Verdict, is_paper_scale, judge_cost
+from study.analysis.costs import CountedCost, Verdict, judge_cost
 from study.analysis.published import PublishedTable, RowSpec
-from study.spec.loading import Arm, Experiment
+from study.spec.loading import Arm, Experiment, Row
 
 PlannedState = Literal["done", "stale", "missing", "running", "failed", "stopped"]
 State = Literal["done", "stale", "failed", "stopped", "interrupted", "running", "missing"]
+PAPER_PROFILE = "paper"
+"""The profile whose costs may be held against the paper's."""
 Run = Mapping[str, object]
 """A row of the frame of runs."""
 VERBS: dict[State, tuple[str, str]] = {
@@ -56,13 +58,15 @@ class ExperimentView:
         experiment: the experiment.
         trials: for each arm's name its trials, one a repeat.
         published: the paper's table, where there is one.
-        counted: cost of each arm at the paper's scale, as far as it has been counted.
+        counted: cost of each row at the paper's scale, as far as it has been counted.
+        fused: what rows that fuse the scores of arms give, one result a repeat.
     """
 
     experiment: Experiment
     trials: Mapping[str, Sequence[TrialRef]]
     published: PublishedTable | None = None
     counted: Mapping[str, CountedCost] = field(default_factory=dict)
+    fused: Mapping[str, tuple[RepeatResult, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class ArmResult:
         verdict: published against counted cost; None without a published row.
     """
 
-    arm: Arm
+    arm: Row
     is_baseline: bool
     repeats: tuple[RepeatResult, ...]
     top1: Spread | None
@@ -138,17 +142,19 @@ def build_table(view: ExperimentView, runs: pd.DataFrame) -> TableResult:
     by_id: dict[str, Run] = {}
     for run in runs.to_dict("records"):
         by_id[str(run["trial_id"])] = {str(name): value for name, value in run.items()}
-    results = {arm.name: _results(view, arm, by_id) for arm in view.experiment.arms}
+    results = {arm.name: _results(view, arm, by_id) for arm in view.experiment.arms} | dict(view.fused)
     baseline = results[view.experiment.spec.baseline]
     return TableResult(
         view,
-        tuple(_arm_result(view, arm, results[arm.name], baseline, by_id) for arm in view.experiment.arms),
+        tuple(
+            _arm_result(view, row, results.get(row.name, ()), baseline, by_id) for row in view.experiment.rows
+        ),
     )
 
 
 def _arm_result(
     view: ExperimentView,
-    arm: Arm,
+    arm: Row,
     trials: tuple[RepeatResult, ...],
     baseline: tuple[RepeatResult, ...],
     by_id: Mapping[str, Run],
@@ -159,7 +165,12 @@ def _arm_result(
     runs = [by_id[trial.trial_id] for trial in trials if trial.trial_id in by_id]
     params_m, gmacs = _first(runs, "params_m"), _first(runs, "gmacs_per_view")
     counted = view.counted.get(arm.name)
-    if counted is None and params_m is not None and gmacs is not None and is_paper_scale(arm.settings):
+    if (
+        counted is None
+        and params_m is not None
+        and gmacs is not None
+        and view.experiment.profile.name == PAPER_PROFILE
+    ):
         counted = CountedCost(params_m, gmacs)
     is_baseline = arm.name == view.experiment.spec.baseline
     return ArmResult(
@@ -173,8 +184,14 @@ def _arm_result(
         gmacs_per_view=gmacs,
         counted=counted,
         published=row,
-        verdict=judge_cost(row, counted) if row is not None else None,
+        verdict=_judge(arm, row, counted),
     )
+
+
+def _judge(arm: Row, row: RowSpec | None, counted: CountedCost | None) -> Verdict | None:
+    if arm.spec.published_only:
+        return Verdict("published only", arm.spec.published_only)
+    return judge_cost(row, counted) if row is not None else None
 
 
 def measure_spread(values: Sequence[float | None]) -> Spread | None:

@@ -9,28 +9,35 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from study.analysis.costs import CountedCost, is_paper_scale, judge_cost
+from study.analysis.costs import CountedCost, Verdict, judge_cost
 from study.analysis.published import PublishedTable, RowSpec, load_published
+from study.analysis.tables import PAPER_PROFILE
 from study.commands.costs import CostBook
 from study.running.store import Store
-from study.spec.loading import Arm, Experiment, Study
+from study.spec.loading import Arm, Experiment, Row, Study
+from study.spec.record import Cost
 
 
 @dataclass(frozen=True)
 class CostRow:
-    """One arm's cost; the keys of ``cost --json``. Published values are as printed."""
+    """One row's cost; the keys of ``cost --json``. Published values are as printed, for ``published_views`` views.
+
+    ``classes`` is the class count that the counted and, as far as it can be told, the printed parameters have.
+    """
 
     table: str
     row: str
     backbone: str
-    frames: int
-    size: int
+    frames: int | None
+    size: int | None
+    classes: int | None
     params_m: float | None
     gmacs_per_view: float | None
     fvcore_gmacs: float | None
     executed_gmacs: float | None
     published_params_m: float | str | None
     published_gmacs: float | str | None
+    published_views: int | None
     verdict: str
     reason: str
 
@@ -44,64 +51,97 @@ def show_cost(study: Study, storage: Path, *, as_json: bool) -> None:
     columns: dict[str, Callable[[CostRow], str]] = {
         "table": lambda row: row.table,
         "row": lambda row: row.row,
+        "backbone": lambda row: row.backbone,
+        "T x size": lambda row: f"{row.frames} x {row.size}" if row.frames else "",
+        "classes": lambda row: str(row.classes or ""),
         "params M": lambda row: _number(row.params_m, 3),
         "published": lambda row: _number(row.published_params_m, 1),
         "GMACs/view": lambda row: _number(row.gmacs_per_view, 2),
         "published ": lambda row: _number(row.published_gmacs, 1),
+        "views": lambda row: str(row.published_views or ""),
         "executed": lambda row: _number(row.executed_gmacs, 2),
         "verdict": lambda row: row.verdict,
     }
     cells = [[column(row) for column in columns.values()] for row in rows]
     print(tabulate(cells, headers=list(columns), disable_numparse=True))
-    scales = sorted({f"{row.backbone}, {row.frames} frames of {row.size} x {row.size}" for row in rows})
-    print(f"\nCounted for one view: {'; '.join(scales)}. Published: as the paper prints it.")
+    print("\nCounted for one view with the class count that the print assumes; published as printed.")
     for row in rows:
-        if row.verdict in ("explained", "disagrees"):
+        if row.verdict in ("explained", "disagrees", "published only"):
             print(f"{row.table} / {row.row} {row.verdict}: {row.reason}")
 
 
 def list_costs(study: Study, store: Store) -> list[CostRow]:
-    """The cost of every arm, in the order of the tables. Counts what the cache lacks."""
+    """The cost of every row, in the order of the tables. Counts what the cache lacks."""
     book = CostBook(store)
-    return [
-        _cost_row(experiment, arm, published, book)
-        for experiment in study.experiments
-        for published in [load_published(experiment.spec.published) if experiment.spec.published else None]
-        for arm in experiment.arms
-    ]
+    rows = []
+    for experiment in study.experiments:
+        name = experiment.spec.published
+        published = load_published(name) if name else None
+        counted: dict[str, Cost] = {}
+        for row in experiment.rows:
+            rows.append(_cost_row(experiment, row, published, counted, book))
+    return rows
 
 
-def count_arm(arm: Arm, book: CostBook) -> CountedCost | None:
-    """What one view of ``arm`` costs; None when its number of classes is unknown."""
-    cost = book.find(arm.settings, count=True)
-    return CountedCost(cost.params_m, cost.gmacs_per_view) if cost else None
-
-
-def _cost_row(experiment: Experiment, arm: Arm, published: PublishedTable | None, book: CostBook) -> CostRow:
-    cost = book.find(arm.settings, count=True)
-    row: RowSpec | None = published.row(arm.spec.published) if published and arm.spec.published else None
-    kind, reason = "not published", "the paper prints no cost for this arm"
-    if row is not None and not is_paper_scale(arm.settings):
-        kind, reason = "other scale", "the published figures are for another scale (--profile paper)"
-    elif row is not None:
-        verdict = judge_cost(row, count_arm(arm, book))
-        kind, reason = verdict.kind, verdict.reason
-    values = row.values if row else {}
+def _cost_row(
+    experiment: Experiment,
+    row: Row,
+    published: PublishedTable | None,
+    counted: dict[str, Cost],
+    book: CostBook,
+) -> CostRow:
+    """The cost of ``row``, which is added to ``counted`` by its name."""
+    printed = published.row(row.spec.published) if published and row.spec.published else None
+    cost, classes = None, printed.classes if printed else None
+    if isinstance(row, Arm):
+        classes = classes or book.count_classes(row.settings)
+        cost = book.find(row.settings, count=True, num_classes=classes)
+    elif all(part in counted for part in row.spec.fuse) and row.spec.fuse:
+        cost = _add([counted[part] for part in row.spec.fuse])
+    if cost is not None:
+        counted[row.name] = cost
+    verdict = _judge(experiment, row, printed, cost)
+    settings = row.settings if isinstance(row, Arm) else None
+    values = printed.values if printed else {}
     return CostRow(
         table=experiment.name,
-        row=arm.label,
-        backbone=arm.settings.model.backbone,
-        frames=arm.settings.clip.frames,
-        size=arm.settings.clip.size,
+        row=row.label,
+        backbone=settings.model.backbone if settings else "",
+        frames=settings.clip.frames if settings else None,
+        size=settings.clip.size if settings else None,
+        classes=classes,
         params_m=cost.params_m if cost else None,
         gmacs_per_view=cost.gmacs_per_view if cost else None,
         fvcore_gmacs=cost.fvcore_gmacs if cost else None,
         executed_gmacs=cost.executed_gmacs if cost else None,
         published_params_m=values.get("params_m"),
         published_gmacs=values.get("gflops"),
-        verdict=kind,
-        reason=reason,
+        published_views=printed.views if printed else None,
+        verdict=verdict.kind,
+        reason=verdict.reason,
     )
+
+
+def _add(parts: list[Cost]) -> Cost:
+    """The cost of networks that all run."""
+    known = [part.fvcore_gmacs for part in parts if part.fvcore_gmacs is not None]
+    return Cost(
+        params_m=sum(part.params_m for part in parts),
+        gmacs_per_view=sum(part.gmacs_per_view for part in parts),
+        fvcore_gmacs=sum(known) if len(known) == len(parts) else None,
+        executed_gmacs=sum(part.executed_gmacs for part in parts),
+        uncounted={},
+    )
+
+
+def _judge(experiment: Experiment, row: Row, printed: RowSpec | None, cost: Cost | None) -> Verdict:
+    if row.spec.published_only:
+        return Verdict("published only", row.spec.published_only)
+    if printed is None:
+        return Verdict("not published", "the paper has no such row")
+    if experiment.profile.name != PAPER_PROFILE:
+        return Verdict("other scale", "the published figures are for another scale (--profile paper)")
+    return judge_cost(printed, CountedCost(cost.params_m, cost.gmacs_per_view) if cost else None)
 
 
 def _number(value: float | str | None, digits: int) -> str:

@@ -18,13 +18,20 @@ class CostBook:
         self._cache = CostCache(store.costs)
         self._known: dict[str, Cost | None] = {}
 
-    def find(self, settings: TrialSettings, *, count: bool) -> Cost | None:
-        """The cost of one view with ``settings``; None when it is unknown and ``count`` is false, or when the
-        number of classes cannot be had because the data are not at hand.
-        """
+    def count_classes(self, settings: TrialSettings) -> int | None:
+        """Number of classes of the data set; None when it cannot be told because the data are not at hand."""
         try:
-            classes = open_dataset(settings.data, self._store.data).num_classes
+            return open_dataset(settings.data, self._store.data).num_classes
         except DataError:
+            return None
+
+    def find(self, settings: TrialSettings, *, count: bool, num_classes: int | None = None) -> Cost | None:
+        """The cost of one view with ``settings``, for the data set's number of classes unless told another.
+
+        None when it is unknown and ``count`` is false, or when the number of classes is not to be had.
+        """
+        classes = num_classes or self.count_classes(settings)
+        if classes is None:
             return None
         clip = settings.clip
         key = f"{settings.model.model_dump_json()} {classes} {clip.frames} {clip.size}"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -55,7 +59,8 @@ def launch(study: Study, options: LaunchOptions) -> int:
             raise DataError("\n".join(plan.warnings))
         retry = frozenset(State(state) for state in options.retry)
         todo = plan.runnable(retry)
-        console.print(f"Study {study.name}, profile {study.profile.name}: {summarize(plan)}", markup=False)
+        headline = f"Study {study.name}, profile {study.profile.name}: {summarize(plan)}"
+        console.print(headline, markup=False, soft_wrap=True)
         if not todo and _is_reported(plan, store, options):
             console.print(
                 f"Nothing to train: every trial has its record ({describe_seconds(time.monotonic() - begun)})."
@@ -80,7 +85,8 @@ def _run(
         if jobs:
             with LaunchProgress(todo, store, console, concurrent) as progress:
                 try:
-                    _executor(options).run(jobs, tracking.listen(progress))
+                    with _interruptible():
+                        _executor(options).run(jobs, tracking.listen(progress))
                 except KeyboardInterrupt:
                     console.print("Interrupted. Finished trials are kept; launch again to go on.")
                     raise
@@ -89,6 +95,27 @@ def _run(
         console.print(f"warning: {problem}", style="yellow", markup=False)
     _report(plan, store, options)
     return plan
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM, which cluster schedulers send first, stop a launch as Ctrl+C does.
+
+    So does SIGINT, even where the shell that started this process in the background had it ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _executor(options: LaunchOptions) -> Executor:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from study.analysis.costs import CountedCost
-from study.analysis.published import load_published
-from study.analysis.tables import ExperimentView, PlannedState, TrialRef
+import pandas as pd
+
+from study.analysis.costs import CountedCost, add_costs
+from study.analysis.fusion import fuse_scores
+from study.analysis.published import PublishedTable, RowSpec, load_published
+from study.analysis.tables import PAPER_PROFILE, ExperimentView, PlannedState, RepeatResult, TrialRef
 from study.commands.tracking import list_items, open_mirror
-from study.cost.oracle import derive_total
+from study.cost.oracle import derive_total, has_closed_form
 from study.data.catalog import open_dataset
 from study.data.contact_sheet import draw_contact_sheet
 from study.errors import StudyError
 from study.reporting.report import Picture, ReportSource, render_report
 from study.running.plan import Plan, State, make_plan
 from study.running.store import Store
-from study.spec.loading import Arm, Experiment, Study, load_study
-from study.tracking.read import load_attention, load_runs
+from study.spec.loading import Arm, Experiment, Row, Study, load_study
+from study.tracking.read import load_attention, load_runs, load_scores
 
 STATES: dict[State, PlannedState] = {State.DONE: "done", State.STALE: "stale", State.FAILED: "failed"}
 """States of a plan that a table shows by that word; everything else has no result yet."""
@@ -39,7 +43,7 @@ def write_report_of(plan: Plan, store: Store, *, tracking_uri: str | None, outpu
     runs = load_runs(uri, plan.study.name)
     source = ReportSource(
         study=plan.study.name,
-        views=[_view(experiment, plan) for experiment in plan.study.experiments],
+        views=[_view(experiment, plan, runs, uri) for experiment in plan.study.experiments],
         runs=runs,
         attention=load_attention(uri, runs),
         generated_at=_now(),
@@ -56,7 +60,7 @@ def _now() -> datetime:
     return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
 
 
-def _view(experiment: Experiment, plan: Plan) -> ExperimentView:
+def _view(experiment: Experiment, plan: Plan, runs: pd.DataFrame, uri: str) -> ExperimentView:
     trials = {}
     for arm in experiment.arms:
         cells = [plan.find(experiment.name, arm.name, repeat) for repeat in range(experiment.repeats)]
@@ -65,25 +69,64 @@ def _view(experiment: Experiment, plan: Plan) -> ExperimentView:
             for repeat, cell in enumerate(cells)
         ]
     name = experiment.spec.published
+    published = load_published(name) if name else None
     return ExperimentView(
         experiment=experiment,
         trials=trials,
-        published=load_published(name) if name else None,
-        counted=_count_at_paper_scale(experiment) if name else {},
+        published=published,
+        counted=_count_at_paper_scale(experiment, published) if published else {},
+        fused={
+            row.name: tuple(_fuse(row, experiment, plan, runs, uri))
+            for row in experiment.rows
+            if row.spec.fuse
+        },
     )
 
 
-def _count_at_paper_scale(experiment: Experiment) -> dict[str, CountedCost]:
-    """What each arm costs at the scale of the paper's table, in closed form; `cost` holds the counters against it."""
-    paper = load_study([str(experiment.path)], profile="paper").experiments[0]
-    return {arm.name: _closed_form(arm) for arm in paper.arms}
+def _fuse(
+    row: Row, experiment: Experiment, plan: Plan, runs: pd.DataFrame, uri: str
+) -> Iterator[RepeatResult]:
+    """The result of a fusion, repeat by repeat; missing where a part is."""
+    arms = [experiment.arm(name) for name in row.spec.fuse]
+    completed = runs[runs["status"] == "completed"]
+    run_ids = dict(zip(completed["trial_id"], completed["run_id"], strict=True))
+    for repeat in range(experiment.repeats):
+        cells = [plan.find(experiment.name, arm.name, repeat) for arm in arms]
+        missing = [arm.label for arm, cell in zip(arms, cells, strict=True) if cell.trial_id not in run_ids]
+        if missing:
+            yield RepeatResult(repeat, "", "missing", f"needs {', '.join(missing)}")
+            continue
+        try:
+            scores = [load_scores(uri, run_ids[cell.trial_id]) for cell in cells]
+            fused = fuse_scores(scores, [arm.settings.evaluation.primary for arm in arms])
+        except (StudyError, ValueError) as error:
+            yield RepeatResult(repeat, "", "missing", str(error))
+            continue
+        yield RepeatResult(repeat, "", "done", top1=fused.top1, top5=fused.top5)
 
 
-def _closed_form(arm: Arm) -> CountedCost:
+def _count_at_paper_scale(experiment: Experiment, published: PublishedTable) -> dict[str, CountedCost]:
+    """What each row costs at the scale of the paper's table, in closed form where there is one."""
+    paper = load_study([str(experiment.path)], profile=PAPER_PROFILE).experiments[0]
+    counted: dict[str, CountedCost] = {}
+    for row in paper.rows:
+        printed = published.row(row.spec.published) if row.spec.published else None
+        if isinstance(row, Arm):
+            cost = _closed_form(row, printed)
+        else:
+            parts = [counted[name] for name in row.spec.fuse if name in counted]
+            cost = add_costs(parts) if parts and len(parts) == len(row.spec.fuse) else None
+        if cost is not None:
+            counted[row.name] = cost
+    return counted
+
+
+def _closed_form(arm: Arm, printed: RowSpec | None) -> CountedCost | None:
+    """The cost of ``arm`` without building it; None for networks that only `cost` can count."""
     settings = arm.settings
-    classes = getattr(settings.data, "num_classes", None)
-    if classes is None:
-        raise StudyError("the profile 'paper' must state data.num_classes")
+    classes = (printed.classes if printed else None) or getattr(settings.data, "num_classes", None)
+    if classes is None or not has_closed_form(settings.model):
+        return None
     params, macs = derive_total(
         settings.model, num_classes=classes, frames=settings.clip.frames, size=settings.clip.size
     )

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +69,7 @@ class RayExecutor:
         )
         try:
             _check_resources(jobs, ray.nodes())  # type: ignore[no-untyped-call]
-            with tempfile.TemporaryDirectory(prefix="sth-tune-") as scratch, _terminate_as_interrupt():
+            with tempfile.TemporaryDirectory(prefix="sth-tune-") as scratch:
                 _fit(jobs, events, scratch, self.max_concurrent)
         finally:
             ray.shutdown()
@@ -173,16 +170,3 @@ def _make_trainable(jobs: dict[str, Job]) -> Callable[[dict[str, Any]], None]:
         )
 
     return trainable
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, which schedulers send first, stop the run as SIGINT does; Ray would abort."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

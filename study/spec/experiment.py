@@ -25,8 +25,26 @@ class ArmSpec(Spec):
     """What makes this arm, laid over the settings of the experiment."""
     published: str | None = None
     """The row of the published table that this arm reproduces."""
+    published_only: str = ""
+    """Why this row is not built and stands with the paper's numbers alone."""
+    fuse: tuple[str, ...] = ()
+    """Arms whose scores this row averages, video by video; their costs add up."""
     note: str = ""
     """A footnote."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ArmSpec:
+        kinds = [name for name in ("set", "published_only", "fuse") if getattr(self, name)]
+        if len(kinds) > 1:
+            raise ValueError(f"give one of 'set', 'published_only' and 'fuse', not {' and '.join(kinds)}")
+        if len(self.fuse) == 1:
+            raise ValueError("'fuse' needs at least two arms")
+        return self
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the row is a network of its own, not a fusion of others and not published only."""
+        return not self.published_only and not self.fuse
 
 
 class ExcludeSpec(Spec):
@@ -116,6 +134,8 @@ class ExperimentSpec(Spec):
     def _check(self) -> ExperimentSpec:
         if bool(self.arms) == bool(self.axes):
             raise ValueError("give the arms either one by one ('arms') or by 'axes'")
+        if self.arms and not any(arm.is_trained for arm in self.arms):
+            raise ValueError("no arm is a network of its own: all are 'published_only' or 'fuse'")
         return self
 
 

@@ -41,12 +41,33 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class DerivedRow:
+    """A row that no trial stands for: a fusion of arms, or one that is published only."""
+
+    spec: ArmSpec
+
+    @property
+    def name(self) -> str:
+        """Unique in its experiment."""
+        return self.spec.name
+
+    @property
+    def label(self) -> str:
+        """What tables print."""
+        return self.spec.label or self.spec.name
+
+
+Row = Arm | DerivedRow
+"""A row of a table."""
+
+
+@dataclass(frozen=True)
 class Experiment:
     """An experiment at a profile, ready to be planned."""
 
     spec: ExperimentSpec
     profile: ProfileSpec
-    arms: tuple[Arm, ...]
+    rows: tuple[Row, ...]
     repeats: int
     excluded: tuple[Excluded, ...] = ()
     path: Path = Path()
@@ -55,6 +76,11 @@ class Experiment:
     def name(self) -> str:
         """Its name, unique in a study."""
         return self.spec.name
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The rows that are trained."""
+        return tuple(row for row in self.rows if isinstance(row, Arm))
 
     def arm(self, name: str) -> Arm:
         """The arm called ``name``."""
@@ -147,9 +173,15 @@ def _locate(name: str, folder: Path, kind: str) -> Path:
 
 
 def _expand_studies(specs: Sequence[str], folder: Path) -> tuple[list[str], str, str]:
-    """Names of experiments in order, each once; the name of the study and its profile."""
+    """Names of experiments in order, each once; the name of the study and its profile.
+
+    Experiments that are asked for by themselves belong to the default study, so that all share one MLflow
+    experiment whichever of them a command names.
+    """
     names: list[str] = []
     study = StudySpec(name=DEFAULT_STUDY, experiments=("-",))
+    if (folder / f"{DEFAULT_STUDY}.yaml").is_file():
+        study = validate(StudySpec, load_document(folder / f"{DEFAULT_STUDY}.yaml"))
     for spec in specs:
         document = load_document(_locate(spec, folder, "experiment"))
         members = [spec]
@@ -174,8 +206,11 @@ def _load_experiment(
     if spec.axes is not None:
         arm_specs, excluded = expand_axes(spec.axes, document.where(("axes",)))
     problems = _check_names(spec, arm_specs, document)
-    arms = []
+    rows: list[Row] = []
     for index, arm_spec in enumerate(arm_specs):
+        if not arm_spec.is_trained:
+            rows.append(DerivedRow(arm_spec))
+            continue
         prefix = ("arms", index, "set") if spec.arms else ("axes",)
         merged = merge_layers(
             [
@@ -186,17 +221,18 @@ def _load_experiment(
             ]
         )
         try:
-            arms.append(Arm(arm_spec, TrialSettings.model_validate(merged.data)))
+            rows.append(Arm(arm_spec, TrialSettings.model_validate(merged.data)))
         except ValidationError as error:
             found = list_problems(error, TrialSettings, merged.data, merged.where)
             problems += [line for line in found if line not in problems]
     if problems:
         raise SpecError(problems)
-    return Experiment(spec, profile, tuple(arms), repeats or spec.repeats, tuple(excluded), path)
+    return Experiment(spec, profile, tuple(rows), repeats or spec.repeats, tuple(excluded), path)
 
 
 def _check_names(spec: ExperimentSpec, arms: list[ArmSpec], document: Document) -> list[str]:
     names = [arm.name for arm in arms]
+    trained = [arm.name for arm in arms if arm.is_trained]
     problems = [
         f"{document.where(('arms', index, 'name'))}: arms: the name '{name}' is taken"
         for index, name in enumerate(names)
@@ -205,7 +241,9 @@ def _check_names(spec: ExperimentSpec, arms: list[ArmSpec], document: Document) 
     wanted: list[tuple[Path_, str, str]] = [(("baseline",), "baseline", spec.baseline)]
     for index, figure in enumerate(spec.figures):
         wanted += [(("figures", index, "arms"), f"figures.{figure.name}", arm) for arm in figure.arms]
+    for index, arm in enumerate(arms):
+        wanted += [(("arms", index, "fuse"), "arms.fuse", part) for part in arm.fuse]
     for path, key, name in wanted:
-        if name not in names:
-            problems.append(f"{document.where(path)}: {key}: '{name}' is no arm; {suggest(name, names)}")
+        if name not in trained:
+            problems.append(f"{document.where(path)}: {key}: '{name}' is no arm; {suggest(name, trained)}")
     return problems

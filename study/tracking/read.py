@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
+from study.errors import StoreError
 from study.spec.record import BlockAttention
 from study.tracking.state import iter_runs
 from study.tracking.store import connect, find_experiment, sqlite_path
-from study.tracking.upload import ATTENTION_FILE
+from study.tracking.upload import ATTENTION_FILE, SCORES_FILE
 
 COLUMNS = (
     "trial_id",
@@ -68,6 +71,22 @@ def load_attention(uri: str, runs: pd.DataFrame) -> pd.DataFrame:
             part.insert(0, "trial_id", trial_id)
             parts.append(part)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def load_scores(uri: str, run_id: str) -> dict[str, np.ndarray]:
+    """The scores of a run's trial by protocol, with ``video_ids`` and ``labels``.
+
+    Raises:
+        StoreError: when MLflow does not hold them.
+    """
+    client = _client(uri)
+    try:
+        if client is None:
+            raise FileNotFoundError(uri)
+        with np.load(client.download_artifacts(run_id, SCORES_FILE), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, MlflowException) as error:
+        raise StoreError(f"run {run_id}: its scores cannot be read from {uri}: {error}") from None
 
 
 def load_curves(uri: str, runs: pd.DataFrame, names: Sequence[str] = CURVES) -> pd.DataFrame:

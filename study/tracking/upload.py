@@ -15,7 +15,8 @@ from study.spec.trial import Trial
 
 ATTENTION_FILE = "attention.csv"
 SETTINGS_FILE = "settings.yaml"
-COPIED = ("record.json", "scores.npz")
+SCORES_FILE = "scores.npz"
+COPIED = ("record.json", SCORES_FILE)
 
 
 def upload_artifacts(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from study.analysis.costs import CountedCost, is_paper_scale, judge_cost
+from study.analysis.costs import CountedCost, add_costs, judge_cost
 from study.analysis.published import load_published
-from study.spec.loading import load_study
-from tests import fabricated
 
 # Parameters in millions and GMACs of convolutions and linear layers for ResNet-50, 8 frames, 174 classes.
 COUNTS = {
@@ -54,8 +52,26 @@ def test_without_a_count_there_is_no_verdict() -> None:
     assert judge_cost(load_published("table8").row("Fixed"), None).kind == "not counted"
 
 
-def test_only_the_paper_profile_has_the_scale_of_the_paper() -> None:
-    laptop = fabricated.load(["table6"]).experiments[0].arms[0]
-    paper = load_study(["table6"], profile="paper", folder=fabricated.EXPERIMENTS).experiments[0].arms[0]
-    assert not is_paper_scale(laptop.settings)
-    assert is_paper_scale(paper.settings)
+def test_a_product_and_a_count_of_views_are_costs_of_one_view() -> None:
+    table = load_published("table2")
+    # 306 GMACs for two views of 153, printed to units: 152.75 to 153.25, or 1 %.
+    assert judge_cost(table.row("I3D"), CountedCost(28.04, 152.5)).kind == "agrees"
+    assert judge_cost(table.row("I3D"), CountedCost(28.04, 150.0)).kind == "disagrees"
+    assert judge_cost(table.row("R(2+1)D"), CountedCost(63.58, 152.4)).kind == "agrees"
+    assert judge_cost(table.row("R(2+1)D"), CountedCost(61.83, 152.4)).kind == "disagrees"
+
+
+def test_printed_to_units_rounds_to_units() -> None:
+    row = load_published("table2").row("ECO 8f")  # 32 GMACs, 47.5 M
+    assert judge_cost(row, CountedCost(47.502, 32.2)).kind == "agrees"
+    assert judge_cost(row, CountedCost(47.502, 32.6)).kind == "disagrees"
+
+
+def test_a_row_without_printed_cost_has_no_verdict() -> None:
+    row = load_published("table4").row("CoST")
+    assert judge_cost(row, CountedCost(25.09, 47.5)).kind == "not published"
+
+
+def test_costs_of_a_fusion_add_up() -> None:
+    parts = [CountedCost(23.236, 30.24), CountedCost(23.236, 60.47)]
+    assert add_costs(parts) == CountedCost(pytest.approx(46.472), pytest.approx(90.71))
