@@ -147,12 +147,17 @@ def _measured_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
     state = "done"
     if problems:
         state = problems[0].state if row.top1 is None else "partial"
-    label = Cell(row.arm.label + (" (baseline)" if row.is_baseline else ""), notes.add(row.arm.spec.note))
+    spec = row.arm.spec
+    about = f"Mean of the scores of {', '.join(spec.fuse)}." if spec.fuse else ""
+    about = f"Not built: {spec.published_only}" if spec.published_only else about
+    label = Cell(
+        row.arm.label + (" (baseline)" if row.is_baseline else ""),
+        notes.add(spec.note.strip(), about.strip()),
+    )
     marks = notes.add(*(f"{text[:1].upper()}{text[1:]}." for text in describe_problems(row.repeats)))
     planned = len(row.repeats)
-    top1 = Cell(
-        _accuracy(row.top1, planned) if row.top1 else _absence(problems), marks, _links(row.repeats), state
-    )
+    absence = NOTHING if spec.published_only else _absence(problems)
+    top1 = Cell(_accuracy(row.top1, planned) if row.top1 else absence, marks, _links(row.repeats), state)
     return [
         label,
         top1,
