@@ -36,6 +36,11 @@ class TrialSettings(Spec):
     resources: ResourcesSpec = ResourcesSpec()
     """What the trial occupies while it runs. Never part of its identity."""
 
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The settings that training depends on, as they enter a trial's id. Computed once for all repeats."""
+        return {name: identity_dump(getattr(self, name)) for name in ("model", "data", "clip", "training")}
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text."""
@@ -87,10 +92,7 @@ class Trial:
     @cached_property
     def trial_id(self) -> str:
         """SHA-256 of what training depends on, shortened. Evaluation and resources are left out."""
-        parts: dict[str, Any] = {
-            name: identity_dump(getattr(self.settings, name))
-            for name in ("model", "data", "clip", "training")
-        }
+        parts = dict(self.settings.identity)
         parts |= {
             "repeat": self.repeat,
             "data_digest": self.data_digest,

@@ -152,7 +152,7 @@ def test_a_trial_that_no_machine_can_hold_is_refused_at_once(store: Store) -> No
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_and_launched_again(store: Store, number: signal.Signals) -> None:
     """A driver that is interrupted, terminated or killed while Ray trains; then the rest, once."""
-    overrides = [*TOY, "training.epochs=40"]
+    overrides = [*TOY, "training.epochs=15"]
     arguments = [f"--set={text}" for text in overrides]
     command = [
         sys.executable,
@@ -195,4 +195,4 @@ def test_interrupted_and_launched_again(store: Store, number: signal.Signals) ->
             json.loads(line)["step"]
             for line in (store.folder(planned.trial_id) / "metrics.jsonl").read_text().splitlines()
         ]
-        assert steps == list(range(1, 41))
+        assert steps == list(range(1, 16))

@@ -33,7 +33,7 @@ def rename(experiment: Experiment, old: str, new: str) -> Experiment:
         Arm(arm.spec.model_copy(update={"name": new}), arm.settings) if arm.name == old else arm
         for arm in experiment.arms
     )
-    return replace(experiment, arms=arms)
+    return replace(experiment, rows=arms)
 
 
 def fabricate(experiments: Sequence[Experiment], outcomes: dict[tuple[str, int], str]) -> ReportSource:
