@@ -162,14 +162,14 @@ def _report(plan: Plan, store: Store, options: LaunchOptions) -> None:
 
 def _is_reported(plan: Plan, store: Store, options: LaunchOptions) -> bool:
     """Whether the last report was written from exactly these records, so that nothing is left to do."""
+    made = [store.report / "report.html"]
+    if options.tracking_uri is None:
+        made.append(store.database)
     try:
-        text = (store.root / "reported.json").read_text()
-    except OSError:
+        reported = json.loads((store.root / "reported.json").read_text())
+    except (OSError, ValueError):
         return False
-
-    return (
-        bool(json.loads(text) == _describe_inputs(plan, options)) and (store.report / "report.html").exists()
-    )
+    return reported == _describe_inputs(plan, options) and all(path.exists() for path in made)
 
 
 def _describe_inputs(plan: Plan, options: LaunchOptions) -> dict[str, object]:

@@ -18,7 +18,7 @@ def run_ui(storage: Path, *, study: str, tracking_uri: str | None, port: int | N
         StoreError: when there is nothing to serve or the port is taken.
     """
     store = Store.at(storage)
-    if tracking_uri is None and not (store.root / "mlflow.db").exists():
+    if tracking_uri is None and not store.database.exists():
         raise StoreError(f"{store.root}: no MLflow database yet; run_study.py launch makes one")
     serve(
         tracking_uri or store.tracking_uri,

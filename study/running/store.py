@@ -58,9 +58,14 @@ class Store:
         return self.root / "mlflow-artifacts"
 
     @property
+    def database(self) -> Path:
+        """MLflow's database, unless ``--tracking-uri`` names another store."""
+        return self.root / "mlflow.db"
+
+    @property
     def tracking_uri(self) -> str:
-        """MLflow's store, unless ``--tracking-uri`` names another."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        """Address of :attr:`database`."""
+        return f"sqlite:///{self.database}"
 
     def folder(self, trial_id: str) -> Path:
         """Folder of one trial."""
