@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from study.data import transforms
 from study.data.decoding import Decoder, DecordReader, FrameCache
 from study.data.manifest import Manifest, VideoEntry
+from study.data.resizing import resizing
 from study.data.sampling import sample_test, sample_train
 from study.errors import DataError
 from study.seeding import derive_seed
@@ -39,7 +40,7 @@ class ClipDataset(Dataset[Item]):
         entries: the videos of this split.
         clip: how clips are drawn.
         seed: seed of the repeat; every arm of a repeat has the same one.
-        frame_cache_mib: memory for decoded videos, mebibytes.
+        frame_cache_mib: memory for decoded and resized videos, mebibytes.
         decoder: opens the videos.
     """
 
@@ -57,7 +58,7 @@ class ClipDataset(Dataset[Item]):
         self.clip = clip
         self.seed = seed
         self.epoch = 0
-        self._cache = FrameCache(frame_cache_mib, decoder)
+        self._cache = FrameCache(frame_cache_mib, resizing(decoder, clip.resize))
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the clips, and a loader's order, of ``epoch`` from now on."""
@@ -73,7 +74,7 @@ class ClipDataset(Dataset[Item]):
         path = self.manifest.path(entry)
         reader = self._cache.open(path)
         images = reader.read(sample_train(reader.num_frames, self.clip.frames, rng))
-        frames = transforms.resize_frames(transforms.to_frames(images), self.clip.resize)
+        frames = transforms.to_frames(images)
         try:
             box = transforms.draw_training_box(frames.shape[-2], frames.shape[-1], self.clip, rng)
         except DataError as error:
@@ -93,7 +94,7 @@ class ViewDataset(Dataset[Item]):
         entries: the videos of this split.
         clip: how frames are resized and how many make a clip.
         protocol: which clips and crops are taken.
-        frame_cache_mib: memory for decoded videos, mebibytes.
+        frame_cache_mib: memory for decoded and resized videos, mebibytes.
         decoder: opens the videos.
     """
 
@@ -110,7 +111,7 @@ class ViewDataset(Dataset[Item]):
         self.entries = tuple(entries)
         self.clip = clip
         self.protocol = protocol
-        self._cache = FrameCache(frame_cache_mib, decoder)
+        self._cache = FrameCache(frame_cache_mib, resizing(decoder, clip.resize))
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -120,8 +121,7 @@ class ViewDataset(Dataset[Item]):
         path = self.manifest.path(entry)
         reader = self._cache.open(path)
         indices = sample_test(reader.num_frames, self.clip.frames, self.protocol.clips)
-        images = reader.read(indices.reshape(-1))
-        frames = transforms.resize_frames(transforms.to_frames(images), self.clip.resize)
+        frames = transforms.to_frames(reader.read(indices.reshape(-1)))
         size = self.protocol.size or self.clip.size
         try:
             boxes = transforms.place_test_boxes(frames.shape[-2], frames.shape[-1], size, self.protocol.crops)

@@ -98,4 +98,4 @@ class ResourcesSpec(Spec):
     loader_workers: Annotated[int, Field(ge=0)] = 0
     """Processes that decode videos; 0 decodes in the trial's own process."""
     frame_cache_mib: Annotated[int, Field(ge=0)] = 0
-    """Memory for decoded videos, mebibytes; 0 decodes every video anew in each epoch."""
+    """Memory for decoded and resized videos, mebibytes; 0 decodes every video anew in each epoch."""

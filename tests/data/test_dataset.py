@@ -178,3 +178,20 @@ def test_a_crop_that_does_not_fit_names_the_video() -> None:
         ViewDataset(manifest, manifest.val, clip, ProtocolSpec(), decoder=decode_numbered)[0]
     with pytest.raises(DataError, match=r"0\.mp4: frames of 20 x 28"):
         ClipDataset(manifest, manifest.train, clip, 0, decoder=decode_numbered)[0]
+
+
+def test_a_cache_of_resized_frames_gives_the_same_clips_and_saves_decoding() -> None:
+    manifest = make_manifest()
+    opened: Counter[Path] = Counter()
+
+    def counting(path: Path) -> ArrayReader:
+        opened[path] += 1
+        return decode_numbered(path)
+
+    clip = ClipSpec.model_validate({"frames": 4, "size": 12, "resize": (16, 24), "scales": (1.0, 0.75)})
+    direct = ClipDataset(manifest, manifest.train, clip, 0, decoder=decode_numbered)
+    cached = ClipDataset(manifest, manifest.train, clip, 0, frame_cache_mib=1, decoder=counting)
+    for epoch in (0, 1):
+        assert draw_epoch(cached, epoch) == draw_epoch(direct, epoch)
+    # 12 videos of 12 frames at 16 x 24 are 166 kB: every one fits and is opened once in two epochs.
+    assert set(opened.values()) == {1}
