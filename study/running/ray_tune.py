@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,11 @@ def _make_listener(events: Events) -> Any:
 
 
 def _make_trainable(jobs: dict[str, Job]) -> Callable[[dict[str, Any]], None]:
-    """The function that a worker runs; it carries folders and resolved trials, no code."""
+    """The function that a worker runs; it carries folders and resolved trials, no code.
+
+    It runs in the driver's working directory, so that relative paths in an experiment mean the same files.
+    """
+    directory = os.getcwd()
     places = {
         trial_id: (job.trial.to_json(), str(job.folder), str(job.data_dir)) for trial_id, job in jobs.items()
     }
@@ -162,11 +167,12 @@ def _make_trainable(jobs: dict[str, Job]) -> Callable[[dict[str, Any]], None]:
         from study.spec.trial import Trial
 
         trial, folder, data_dir = places[config["trial"]]
-        run_trial(
-            Trial.from_json(trial),
-            Path(folder),
-            data_dir=Path(data_dir),
-            tick=lambda epoch: tune.report({"epoch": epoch}),
-        )
+        with chdir(directory):
+            run_trial(
+                Trial.from_json(trial),
+                Path(folder),
+                data_dir=Path(data_dir),
+                tick=lambda epoch: tune.report({"epoch": epoch}),
+            )
 
     return trainable

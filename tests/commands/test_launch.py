@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -196,3 +197,34 @@ def test_interrupted_and_launched_again(store: Store, number: signal.Signals) ->
             for line in (store.folder(planned.trial_id) / "metrics.jsonl").read_text().splitlines()
         ]
         assert steps == list(range(1, 16))
+
+
+FUSION = """
+name: fusion
+title: Fusion
+question: Does an ensemble help?
+baseline: a
+arms:
+  - {name: a, set: {model: {block: {type: conv2d}}}}
+  - {name: b, set: {model: {block: {type: sth}}}}
+  - {name: a+b, fuse: [a, b]}
+  - {name: c, published_only: Nobody has it.}
+"""
+
+
+def test_a_fusion_is_computed_from_stored_scores_and_an_unbuilt_row_says_why(
+    store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "fusion.yaml"
+    path.write_text(FUSION)
+    study = load_study([str(path)], overrides=TOY)
+    assert launch(study, inline(store)) == 0
+    plan = make_plan(study, store)
+    assert len(plan.trials) == 2
+    scores = [np.load(store.folder(planned.trial_id) / "scores.npz") for planned in plan.trials]
+    fused = (scores[0]["1x1"] + scores[1]["1x1"]).mean(axis=1)
+    expected = 100 * (fused.argmax(axis=1) == scores[0]["labels"]).mean()
+    table = pd.read_csv(store.report / "tables" / "fusion.csv").set_index("arm")
+    assert table.loc["a+b", "top1_percent_mean"] == pytest.approx(expected)
+    assert np.isnan(table.loc["c", "top1_percent_mean"])
+    assert "Not built: Nobody has it." in (store.report / "report.md").read_text()
