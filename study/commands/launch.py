@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -69,6 +69,9 @@ def launch(study: Study, options: LaunchOptions) -> int:
             _prepare_data(todo, store, console)
             _discard(todo, store)
             plan = _run(plan, todo, store, options, console)
+            elapsed = describe_seconds(time.monotonic() - begun)
+            facts = {"last launch": f"{elapsed} for {len(todo)} trials, with videos, tracking and scheduling"}
+            _report(plan, store, options, facts)
         _print_end(plan, store, options, console, time.monotonic() - begun)
     return 1 if plan.count(State.FAILED) else 0
 
@@ -76,7 +79,7 @@ def launch(study: Study, options: LaunchOptions) -> int:
 def _run(
     plan: Plan, todo: list[PlannedTrial], store: Store, options: LaunchOptions, console: Console
 ) -> Plan:
-    """Train ``todo`` beside a thread that mirrors, then report; returns the plan as it stands afterwards."""
+    """Train ``todo`` beside a thread that mirrors; returns the plan as it stands afterwards."""
     from study.commands.tracking import TrackingThread
 
     jobs = [Job(planned.trial, store.folder(planned.trial_id), store.data) for planned in todo]
@@ -93,7 +96,6 @@ def _run(
     plan = make_plan(plan.study, store)
     for problem in tracking.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False)
-    _report(plan, store, options)
     return plan
 
 
@@ -153,10 +155,10 @@ def _discard(todo: Sequence[PlannedTrial], store: Store) -> None:
             discard_attempt(store.folder(planned.trial_id))
 
 
-def _report(plan: Plan, store: Store, options: LaunchOptions) -> None:
+def _report(plan: Plan, store: Store, options: LaunchOptions, facts: Mapping[str, str]) -> None:
     from study.commands.report import write_report_of
 
-    write_report_of(plan, store, tracking_uri=options.tracking_uri, output=store.report)
+    write_report_of(plan, store, tracking_uri=options.tracking_uri, output=store.report, facts=facts)
     write_json(store.root / "reported.json", _describe_inputs(plan, options))
 
 

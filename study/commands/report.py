@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,8 +37,18 @@ def write_report(study: Study, storage: Path, *, tracking_uri: str | None, outpu
     return write_report_of(plan, store, tracking_uri=tracking_uri, output=output or store.report)
 
 
-def write_report_of(plan: Plan, store: Store, *, tracking_uri: str | None, output: Path) -> Path:
-    """Write the report of ``plan`` from what MLflow holds; returns the HTML page."""
+def write_report_of(
+    plan: Plan,
+    store: Store,
+    *,
+    tracking_uri: str | None,
+    output: Path,
+    facts: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the report of ``plan`` from what MLflow holds; returns the HTML page.
+
+    ``facts`` are further lines for its provenance.
+    """
     uri = tracking_uri or store.tracking_uri
     runs = load_runs(uri, plan.study.name)
     source = ReportSource(
@@ -48,6 +58,7 @@ def write_report_of(plan: Plan, store: Store, *, tracking_uri: str | None, outpu
         attention=load_attention(uri, runs),
         generated_at=_now(),
         command=_command(plan.study),
+        facts=facts or {},
         pictures=_contact_sheets(plan, store, output),
     )
     render_report(source, output)
@@ -143,6 +154,7 @@ def _command(study: Study) -> str:
         parts.append(f"--profile {shlex.quote(study.profile.name)}")
     if {e.repeats for e in study.experiments} != {e.spec.repeats for e in study.experiments}:
         parts.append(f"--repeats {study.experiments[0].repeats}")
+    parts += [f"--set {shlex.quote(override)}" for override in study.overrides]
     return " ".join(parts)
 
 

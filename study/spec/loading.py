@@ -94,6 +94,8 @@ class Study:
     name: str
     profile: ProfileSpec
     experiments: tuple[Experiment, ...]
+    overrides: tuple[str, ...] = ()
+    """The ``path=value`` settings that were laid over everything."""
 
 
 def find_experiments() -> Path:
@@ -144,7 +146,7 @@ def load_study(
         seen[experiment.name] = experiment.path
     if problems:
         raise SpecError(problems)
-    return Study(study_name, profile_spec, tuple(experiments))
+    return Study(study_name, profile_spec, tuple(experiments), tuple(overrides))
 
 
 def validate(model: type[S], document: Document) -> S:
