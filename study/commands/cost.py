@@ -10,7 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from study.analysis.costs import CountedCost, Verdict, judge_cost
-from study.analysis.published import PublishedTable, RowSpec, load_published
+from study.analysis.published import RowSpec, load_published
 from study.analysis.tables import PAPER_PROFILE
 from study.commands.costs import CostBook
 from study.running.store import Store
@@ -73,53 +73,61 @@ def show_cost(study: Study, storage: Path, *, as_json: bool) -> None:
 def list_costs(study: Study, store: Store) -> list[CostRow]:
     """The cost of every row, in the order of the tables. Counts what the cache lacks."""
     book = CostBook(store)
-    rows = []
-    for experiment in study.experiments:
+    return [row for experiment in study.experiments for row in _ExperimentCosts(experiment, book).list_rows()]
+
+
+class _ExperimentCosts:
+    """The costs of one table, row by row; a fusion costs what its arms cost."""
+
+    def __init__(self, experiment: Experiment, book: CostBook) -> None:
         name = experiment.spec.published
-        published = load_published(name) if name else None
-        counted: dict[str, Cost] = {}
+        self.experiment, self.book = experiment, book
+        self.published = load_published(name) if name else None
+        self.counted: dict[str, Cost] = {}
+        # Arms that are only part of a fusion are counted with the class count that the fusion's print assumes.
+        self.classes: dict[str, int | None] = {}
         for row in experiment.rows:
-            rows.append(_cost_row(experiment, row, published, counted, book))
-    return rows
+            printed = self._printed(row)
+            for arm in (row.name, *row.spec.fuse):
+                self.classes[arm] = self.classes.get(arm) or (printed.classes if printed else None)
 
+    def list_rows(self) -> list[CostRow]:
+        return [self._row(row) for row in self.experiment.rows]
 
-def _cost_row(
-    experiment: Experiment,
-    row: Row,
-    published: PublishedTable | None,
-    counted: dict[str, Cost],
-    book: CostBook,
-) -> CostRow:
-    """The cost of ``row``, which is added to ``counted`` by its name."""
-    printed = published.row(row.spec.published) if published and row.spec.published else None
-    cost, classes = None, printed.classes if printed else None
-    if isinstance(row, Arm):
-        classes = classes or book.count_classes(row.settings)
-        cost = book.find(row.settings, count=True, num_classes=classes)
-    elif all(part in counted for part in row.spec.fuse) and row.spec.fuse:
-        cost = _add([counted[part] for part in row.spec.fuse])
-    if cost is not None:
-        counted[row.name] = cost
-    verdict = _judge(experiment, row, printed, cost)
-    settings = row.settings if isinstance(row, Arm) else None
-    values = printed.values if printed else {}
-    return CostRow(
-        table=experiment.name,
-        row=row.label,
-        backbone=settings.model.backbone if settings else "",
-        frames=settings.clip.frames if settings else None,
-        size=settings.clip.size if settings else None,
-        classes=classes,
-        params_m=cost.params_m if cost else None,
-        gmacs_per_view=cost.gmacs_per_view if cost else None,
-        fvcore_gmacs=cost.fvcore_gmacs if cost else None,
-        executed_gmacs=cost.executed_gmacs if cost else None,
-        published_params_m=values.get("params_m"),
-        published_gmacs=values.get("gflops"),
-        published_views=printed.views if printed else None,
-        verdict=verdict.kind,
-        reason=verdict.reason,
-    )
+    def _printed(self, row: Row) -> RowSpec | None:
+        return self.published.row(row.spec.published) if self.published and row.spec.published else None
+
+    def _count(self, row: Row) -> Cost | None:
+        if isinstance(row, Arm):
+            self.classes[row.name] = self.classes[row.name] or self.book.count_classes(row.settings)
+            return self.book.find(row.settings, count=True, num_classes=self.classes[row.name])
+        parts = [self.counted[part] for part in row.spec.fuse if part in self.counted]
+        return _add(parts) if parts and len(parts) == len(row.spec.fuse) else None
+
+    def _row(self, row: Row) -> CostRow:
+        printed, cost = self._printed(row), self._count(row)
+        if cost is not None:
+            self.counted[row.name] = cost
+        verdict = _judge(self.experiment, row, printed, cost)
+        settings = row.settings if isinstance(row, Arm) else None
+        values = printed.values if printed else {}
+        return CostRow(
+            table=self.experiment.name,
+            row=row.label,
+            backbone=settings.model.backbone if settings else "",
+            frames=settings.clip.frames if settings else None,
+            size=settings.clip.size if settings else None,
+            classes=self.classes[row.name],
+            params_m=cost.params_m if cost else None,
+            gmacs_per_view=cost.gmacs_per_view if cost else None,
+            fvcore_gmacs=cost.fvcore_gmacs if cost else None,
+            executed_gmacs=cost.executed_gmacs if cost else None,
+            published_params_m=values.get("params_m"),
+            published_gmacs=values.get("gflops"),
+            published_views=printed.views if printed else None,
+            verdict=verdict.kind,
+            reason=verdict.reason,
+        )
 
 
 def _add(parts: list[Cost]) -> Cost:
