@@ -56,7 +56,7 @@ def _to_text(plan: Plan, costs: dict[str, Cost | None]) -> str:
     columns: dict[str, Callable[[PlannedTrial], Any]] = {
         "trial": lambda t: t.trial_id,
         "state": lambda t: t.state.value,
-        "repeat": lambda t: t.uses[0].repeat + 1,
+        "repeat": lambda t: t.uses[0].repeat,
         "arm": lambda t: t.uses[0].arm,
         "tables": lambda t: ", ".join(t.tables),
         "params_m": lambda t: _figure(costs[t.trial_id], "params_m"),

@@ -132,9 +132,9 @@ class LaunchProgress:
 
 
 def describe_use(planned: PlannedTrial) -> str:
-    """The first cell that a trial serves, for people: "table7 / STH hybrid, repeat 1"."""
+    """The first cell that a trial serves, as MLflow names its run: "STH hybrid · r0 · table7"."""
     use = planned.uses[0]
-    return f"{use.experiment} / {use.arm}" + (f", repeat {use.repeat + 1}" if use.repeat else "")
+    return f"{use.arm} · r{use.repeat} · {use.experiment}"
 
 
 def describe_seconds(seconds: float) -> str:
