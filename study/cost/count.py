@@ -35,6 +35,8 @@ ELEMENTWISE = frozenset(
     for name in (
         *("add", "add_", "sub", "rsub", "mul", "mul_", "lerp", "sum", "mean", "amax", "softmax", "sigmoid"),
         *("max_pool2d", "avg_pool2d", "index_select"),
+        *("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"),
+        *("hardtanh_", "tanh", "pad"),
     )
 )
 """Operators that fvcore leaves out and that cost at most a few operations for each element they touch."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
+from study.errors import ModelError
 from study.models.backbones import BACKBONES
 from study.models.backbones.base import Backbone
 from study.models.consensus import CONSENSUS
@@ -22,7 +24,7 @@ def build_model(
     Args:
         spec: backbone, block, placement, head, initial weights.
         num_classes: K.
-        frames: T, frames of a clip.
+        frames: frames of a clip; T of them where none are stacked (``spec.stack``).
         seed: every layer draws its initial weights from a generator seeded by this and the layer's name, so
             networks that share a layer start equal in it. The global random state is left alone.
         in_channels: channels of a frame.
@@ -31,17 +33,21 @@ def build_model(
         ModelError: when the block cannot be placed as asked.
         WeightsError: when the file of initial weights is absent or does not fit.
     """
+    images = _count_images(spec, frames)
     with torch.random.fork_rng(devices=[]):
-        backbone = _build_backbone(spec, in_channels, frames, seed)
+        backbone = _build_backbone(spec, in_channels * spec.stack, images, seed)
         file = open_weights(spec.init, spec.backbone, backbone.classifier_keys)
+        names = {PREFIX + name for name in backbone.module.state_dict()}
         plain = {PREFIX + name for name in file.load_into(backbone.module)} if file else set()
-        sites = fill_sites(backbone, spec, frames)
+        originals = backbone.module.state_dict(keep_vars=True)
+        sites = fill_sites(backbone, spec, images)
         recognizer = Recognizer(
             backbone,
             sites,
-            frames=frames,
-            consensus=CONSENSUS.get(spec.consensus)(num_classes, 1 if backbone.whole_clips else frames),
+            frames=images,
+            consensus=CONSENSUS.get(spec.consensus)(num_classes, 1 if backbone.whole_clips else images),
             dropout=spec.dropout,
+            stack=spec.stack,
         )
     new = initialize_new_layers(recognizer.backbone, PREFIX.removesuffix("."), seed)
     new |= initialize_new_layers(recognizer.consensus, "consensus", seed)
@@ -49,10 +55,24 @@ def build_model(
     if file is None:
         recognizer.weights_report = WeightsReport(new=tuple(recognizer.state_dict()))
     else:
+        plain |= _follow(originals, plain, recognizer)
         replaced = tuple(PREFIX + site.name for site in sites)
-        known = Provenance(plain, file.load_into(recognizer), replaced, new)
+        known = Provenance(plain, names - plain, file.load_into(recognizer), replaced, new)
         recognizer.weights_report = account(recognizer, file, spec.init, known)
     return recognizer
+
+
+def _follow(originals: dict[str, Tensor], loaded: set[str], recognizer: Recognizer) -> set[str]:
+    """The present names of the 2D network's loaded parameters and buffers: a block that wraps a layer renames them."""
+    known = {id(tensor) for name, tensor in originals.items() if PREFIX + name in loaded}
+    return {name for name, tensor in recognizer.state_dict(keep_vars=True).items() if id(tensor) in known}
+
+
+def _count_images(spec: ModelSpec, frames: int) -> int:
+    """T: what the backbone sees of ``frames`` frames, some of which may be stacked to one image."""
+    if frames % spec.stack:
+        raise ModelError(f"model.stack: {spec.stack} does not divide clip.frames, {frames}")
+    return frames // spec.stack
 
 
 def _build_backbone(spec: ModelSpec, in_channels: int, frames: int, seed: int) -> Backbone:

@@ -1,4 +1,4 @@
-"""From features by frame to scores by clip."""
+"""From the classifier's outputs by frame to scores by clip."""
 
 from __future__ import annotations
 
@@ -35,4 +35,10 @@ class Average(Consensus):
 ConsensusBuilder = Callable[[int, int], Consensus]
 """``build(num_classes, frames) -> Consensus``. Layers with parameters are :class:`NewLayer`."""
 
-CONSENSUS: Registry[ConsensusBuilder] = Registry("consensus", {"avg": "study.models.consensus:Average"})
+CONSENSUS: Registry[ConsensusBuilder] = Registry(
+    "consensus",
+    {
+        "avg": "study.models.consensus:Average",
+        "trn": "study.models.consensus_trn:TRNMultiscale",
+    },
+)

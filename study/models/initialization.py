@@ -69,11 +69,22 @@ def initialize_classifier(layer: nn.Linear, name: str, seed: int, std: float = C
 
 
 def initialize_new_layers(module: nn.Module, prefix: str, seed: int) -> set[str]:
-    """Set the parameters of every :class:`NewLayer` in ``module`` and return their qualified names."""
+    """Set the parameters of every :class:`NewLayer` in ``module``; return their and its buffers' names."""
     new: set[str] = set()
     for name, layer in module.named_modules(prefix=prefix):
         if isinstance(layer, NewLayer):
             with torch.no_grad():
                 layer.init_parameters(make_generator(seed, name))
-            new.update(f"{name}.{key}" for key, _ in layer.named_parameters())
+            new.update(f"{name}.{key}" for key in layer.state_dict())
     return new
+
+
+def initialize_layers(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw the convolutions of a :class:`NewLayer` by :func:`kaiming_`, biases zero; reset its BatchNorm."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            kaiming_(layer.weight, generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            layer.reset_parameters()

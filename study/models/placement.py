@@ -30,6 +30,7 @@ class Site:
         index: number among the filled sites of the network, from 0.
         index_in_stage: number among the filled sites of the stage, from 0.
         module: the module that stands there, with its initial weights; the block takes over what it needs.
+        ends_stage: whether it is the last filled site of its stage.
     """
 
     kind: SiteKind
@@ -38,6 +39,7 @@ class Site:
     index: int
     index_in_stage: int
     module: nn.Module
+    ends_stage: bool = False
 
     @property
     def conv(self) -> nn.Conv2d:
@@ -89,20 +91,33 @@ def _fill(
     factory: BlockFactory = pkgutil.resolve_name(block.factory)
     in_stage: Counter[int] = Counter()
     filled = []
-    for index, position in enumerate(_select(backbone.positions, block, placement, name)):
+    selected = _select(backbone.positions, block, placement, name)
+    for index, position in enumerate(selected):
         site = Site(
             kind=position.kind,
             name=position.name,
             stage=position.stage,
             index=index,
             index_in_stage=in_stage[position.stage],
-            module=backbone.module.get_submodule(position.name),
+            module=_find(backbone.module, position.name, block),
+            ends_stage=all(later.stage != position.stage for later in selected[index + 1 :]),
         )
         in_stage[position.stage] += 1
         module = factory(block, site, frames)
         backbone.module.set_submodule(position.name, module)
         filled.append(FilledSite(position.name, position.stage, index, module))
     return filled
+
+
+def _find(network: nn.Module, name: str, block: BlockSpec) -> nn.Module:
+    """The submodule ``name``, which a block placed before may have taken away."""
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        raise ModelError(
+            f"{name}: block '{block.type}' finds its position gone: the block placed before it replaced the "
+            "layers around it. Exchange model.block and model.on_top.block, or place them apart"
+        ) from None
 
 
 def _select(
@@ -118,12 +133,12 @@ def _select(
         if stage not in stages:
             allowed = ", ".join(map(str, stages))
             raise ModelError(
-                f"placement.stages: {stage}: backbone '{backbone}' has no site of kind '{kind}' "
+                f"model.placement.stages: {stage}: backbone '{backbone}' has no site of kind '{kind}' "
                 f"in that stage. Allowed: {allowed}"
             )
     wanted = stages if placement.stages is None else placement.stages
     selected = [position for position in of_kind if position.stage in wanted]
     selected = selected[placement.offset :: placement.every]
     if not selected:
-        raise ModelError(f"placement: no site of '{backbone}' is filled; name at least one stage")
+        raise ModelError(f"model.placement: no site of '{backbone}' is filled; name at least one stage")
     return selected

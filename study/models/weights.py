@@ -36,7 +36,7 @@ class WeightsReport:
         loaded: taken from the file, as they are or in part (the spatial kernels of a block).
         skipped: entries of the file that found no place.
         new: newly initialized: the classifier, what blocks add, what the specification allows.
-        inflated: taken from 2D kernels, repeated in time.
+        inflated: grown in time from 2D kernels.
     """
 
     source: str = ""
@@ -60,7 +60,8 @@ class WeightsFile:
         """Copy every entry that ``module`` has by name into it, and return those names.
 
         A 2D kernel (C_o, C_i, k, k) fills a 3D one (C_o, C_i, K_T, k, k) divided by K_T, so that a video of
-        equal frames gives what the image gave (Carreira and Zisserman, "Quo Vadis", CVPR 2017).
+        equal frames gives what the image gave (Carreira and Zisserman, "Quo Vadis", CVPR 2017). The kernel of a
+        first layer, (C_o, 3, k, k), fills that of one for s stacked frames, (C_o, 3 s, k, k), likewise.
 
         Raises:
             WeightsError: when the shape of one differs. A classifier of other classes is left out instead.
@@ -72,7 +73,14 @@ class WeightsFile:
                 continue
             if _is_inflated(value, target):
                 value = value.unsqueeze(2).expand_as(target) / target.shape[2]
-                self.inflated.add(name)
+                self.inflated.add(PREFIX + name.removeprefix(PREFIX))
+            if _is_stacked(value, target):
+                times = target.shape[1] // value.shape[1]
+                value = value.repeat(1, times, 1, 1) / times
+            if name.startswith("classifier.") and value.shape == (*target.shape, 1, 1, 1):
+                value = value.reshape(target.shape)  # a 1x1x1 convolution is the same linear map
+            if value.shape == (1, *target.shape):
+                value = value[0]  # BatchNorm, as public files of BN-Inception have it
             if value.shape != target.shape:
                 if name.startswith("classifier."):
                     continue
@@ -86,10 +94,22 @@ class WeightsFile:
             self.used.add(name.removeprefix(PREFIX))
         return loaded
 
+    def holds_2d_kernel(self, name: str) -> bool:
+        """Whether there is an entry for the parameter ``name``, and it is the kernel of a 2D convolution."""
+        value = self.entries.get(name.removeprefix(PREFIX))
+        return value is not None and value.dim() == 4
+
 
 def _is_inflated(value: Tensor, target: Tensor) -> bool:
     """Whether ``value`` is a 2D kernel and ``target`` the 3D kernel of the same layer."""
     return target.dim() == 5 and value.shape == (*target.shape[:2], *target.shape[3:])
+
+
+def _is_stacked(value: Tensor, target: Tensor) -> bool:
+    """Whether ``value`` is the kernel of an RGB image and ``target`` that of several, stacked as channels."""
+    if value.dim() != 4 or target.dim() != 4 or value.shape[1] != 3 or target.shape[1] <= 3:
+        return False
+    return target.shape[1] % 3 == 0 and value[:, :1].shape == target[:, :1].shape
 
 
 def open_weights(init: InitSpec, backbone: str, classifier_keys: Iterable[str]) -> WeightsFile | None:
@@ -151,12 +171,14 @@ class Provenance:
 
     Attributes:
         plain: names in the 2D network that the file held, before blocks were placed.
+        lacking: names in the 2D network that it did not hold.
         direct: names in the finished recognizer that the file held.
         replaced: qualified names of the modules that blocks replaced.
         new: parameters that blocks add.
     """
 
     plain: set[str]
+    lacking: set[str]
     direct: set[str]
     replaced: tuple[str, ...]
     new: set[str]
@@ -171,11 +193,14 @@ def account(recognizer: nn.Module, file: WeightsFile, init: InitSpec, known: Pro
     """
     loaded, new, left = [], [], []
     allowed = (*init.allow_random, *COUNTERS)
-    for name in recognizer.state_dict():
+    lacking = [name for name in known.lacking if not _matches(name, COUNTERS)]
+    for name, value in recognizer.state_dict().items():
         origin = next((site for site in known.replaced if name.startswith(f"{site}.")), None)
-        inherited = origin is not None and f"{origin}.weight" in known.plain
+        inherited = origin is not None and not any(lack.startswith(f"{origin}.") for lack in lacking)
         if name in known.direct or name in known.plain or (inherited and name not in known.new):
             loaded.append(name)
+            if inherited and value.dim() == 5 and file.holds_2d_kernel(f"{origin}.weight"):
+                file.inflated.add(name)
         elif name in known.new or name.startswith("classifier.") or _matches(name, allowed):
             new.append(name)
         else:

@@ -10,7 +10,32 @@ from pydantic import Field
 from study.spec.base import Spec
 from study.spec.blocks import AnyBlock, Conv2dBlock
 
-BackboneName = Literal["resnet_tiny", "resnet18", "resnet34", "resnet50", "resnet101"]
+BackboneName = Literal[
+    "resnet_tiny",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "vgg16_bn",
+    "mobilenet_v2",
+    "bn_inception",
+    "i3d_resnet50",
+    "i3d_resnet50_k400",
+    "i3d_inception",
+    "s3d",
+    "s3d_g",
+    "r2plus1d_34",
+    "ip_csn_50",
+    "ir_csn_50",
+    "c3d",
+    "p3d_199",
+    "eco_full",
+    "eco_lite",
+    "artnet18",
+    "stnet50",
+    "stnet101",
+    "tdn_resnet50",
+]
 
 
 class PlacementSpec(Spec):
@@ -54,8 +79,12 @@ class ModelSpec(Spec):
     """Where the block goes."""
     on_top: OnTopSpec | None = None
     """A second block and its place."""
-    consensus: Literal["avg"] = "avg"
-    """From scores by frame to scores by clip (TSN): the mean."""
+    consensus: Literal["avg", "trn"] = "avg"
+    """From frames to scores by clip. ``avg``: the mean of the frames' scores (TSN). ``trn``: TRN's multi-scale
+    relations between frames."""
+    stack: Annotated[int, Field(ge=1)] = 1
+    """Consecutive frames that are stacked as the channels of one image (3 in ABM). ``clip.frames`` counts all of
+    them, so it is a multiple of this; T is what is left."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Dropout before the classifier. Not stated in the paper; the value is TSM's."""
     init: InitSpec = InitSpec()

@@ -14,9 +14,16 @@ IMAGENET_FILES: dict[str, str] = {
     "resnet34": "resnet34-b627a593.pth",
     "resnet50": "resnet50-0676ba61.pth",
     "resnet101": "resnet101-63fe2227.pth",
+    "vgg16_bn": "vgg16_bn-6c64b313.pth",
+    "mobilenet_v2": "mobilenet_v2-b0353104.pth",
+    "i3d_resnet50": "resnet50-0676ba61.pth",
+    "i3d_resnet50_k400": "resnet50-0676ba61.pth",
+    "i3d_inception": "googlenet-1378be20.pth",
+    "stnet50": "resnet50-0676ba61.pth",
+    "stnet101": "resnet101-63fe2227.pth",
 }
 """torchvision's IMAGENET1K_V1 weights, the ones of the paper's time. The name ends in the first digits of the
-file's SHA-256."""
+file's SHA-256. A 3D network has the file of the 2D network that it inflates."""
 IMAGENET_URL = "https://download.pytorch.org/models/"
 
 

@@ -28,6 +28,21 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Where a position comes among those that a block fills, for blocks that treat them in turn.
+
+    Attributes:
+        index: number in the network, from 0.
+        index_in_stage: number in the stage, from 0.
+        ends_stage: whether it is the last of its stage.
+    """
+
+    index: int = 0
+    index_in_stage: int = 0
+    ends_stage: bool = False
+
+
+@dataclass(frozen=True)
 class Conv:
     """A 2D convolution without bias, followed by BatchNorm.
 
@@ -42,6 +57,8 @@ class Conv:
         kind: the kind of position that it is for blocks; None where no block goes.
         groups: groups of channels; as many as there are channels for a depthwise convolution.
         bias: whether it has a bias.
+        source: input pixels of a frame, where they are not as many as the output's.
+        turn: where it comes among the positions that its block fills.
     """
 
     name: str
@@ -54,6 +71,13 @@ class Conv:
     kind: SiteKind | None = None
     groups: int = 1
     bias: bool = False
+    source: int | None = None
+    turn: Turn = Turn()
+
+    @property
+    def input_pixels(self) -> int:
+        """Input pixels of a frame."""
+        return self.pixels if self.source is None else self.source
 
     def plain_cost(self, frames: int) -> Cost:
         """What the 2D convolution itself costs."""
@@ -69,11 +93,13 @@ class Residual:
         name: qualified name in the backbone ("layer1.0").
         stage: of the backbone, from 1.
         convs: its convolutions in order, the shortcut's last.
+        turn: where it comes among the positions that its block fills.
     """
 
     name: str
     stage: int
     convs: tuple[Conv, ...]
+    turn: Turn = Turn()
 
     @property
     def outputs(self) -> int:
@@ -160,9 +186,11 @@ def _resnet_units(shape: ResNetShape, size: int, in_channels: int) -> Iterator[U
                 size = halve(size)
             outputs = width * shape.expansion
             if shape.bottleneck:
-                kernels = [(inputs, width, 1, before), (width, width, 3, size), (width, outputs, 1, size)]
+                layers = [(inputs, width, 1), (width, width, 3), (width, outputs, 1)]
+                sides = [before, before, size, size]
             else:
-                kernels = [(inputs, width, 3, size), (width, width, 3, size)]
+                layers = [(inputs, width, 3), (width, width, 3)]
+                sides = [before, size, size]
             name = f"layer{stage}.{number}"
             convs = [
                 Conv(
@@ -171,11 +199,12 @@ def _resnet_units(shape: ResNetShape, size: int, in_channels: int) -> Iterator[U
                     c_i,
                     c_o,
                     kernel,
-                    side**2,
+                    sides[order] ** 2,
                     stage,
                     "spatial_conv" if kernel > 1 else None,
+                    source=sides[order - 1] ** 2,
                 )
-                for order, (c_i, c_o, kernel, side) in enumerate(kernels, start=1)
+                for order, (c_i, c_o, kernel) in enumerate(layers, start=1)
             ]
             if number == 0 and (stage > 1 or inputs != outputs):
                 names = f"{name}.downsample.0", f"{name}.downsample.1"
@@ -189,7 +218,7 @@ def halve(size: int) -> int:
     return (size + 1) // 2
 
 
-GEOMETRIES: dict[str, Callable[[int, int], Geometry]] = {
+RESNET_GEOMETRIES: dict[str, Callable[[int, int], Geometry]] = {
     name: partial(_resnet, shape) for name, shape in RESNETS.items()
 }
-"""By name of the backbone: from the size of a frame and its channels to the geometry."""
+"""By name of the ResNet: from the size of a frame and its channels to the geometry."""

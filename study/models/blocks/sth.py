@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from study.errors import ModelError
 from study.models.blocks.attention import Attention, build_attention
 from study.models.blocks.geometry import require_dense, require_same_padding
+from study.models.blocks.sth_depthwise import build_depthwise_sth, is_depthwise
 from study.models.blocks.sth_ops import (
     STHGeometry,
     gather_hybrid,
@@ -112,10 +113,10 @@ def build_sth(spec: STHBlock, site: Site, frames: int) -> nn.Module:
     """STH-Conv with the options ``spec`` at ``site``; p = 0 is the 2D convolution itself.
 
     Raises:
-        ModelError: when 1/p does not divide the channels, or the convolution is grouped or not centered.
+        ModelError: when 1/p does not divide the channels, or the convolution is not centered, or grouped but
+            not depthwise (:mod:`study.models.blocks.sth_depthwise`).
     """
     conv = site.conv
-    require_dense(site)
     require_same_padding(site)
     spatial_dilation, temporal_dilation = _dilations(spec, site)
     if spec.p == 0:
@@ -131,6 +132,9 @@ def build_sth(spec: STHBlock, site: Site, frames: int) -> nn.Module:
         temporal_dilation=temporal_dilation,
     )
     _require_divisible(geometry, site)
+    if is_depthwise(conv):
+        return build_depthwise_sth(spec, site, geometry, frames)
+    require_dense(site)
     attention = None
     if spec.attention != "none":
         attention = build_attention(spec.attention, conv.out_channels, spec.attention_pool)

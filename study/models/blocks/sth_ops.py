@@ -90,13 +90,18 @@ def implementation(name: Implementation) -> Iterator[None]:
         _forced.reset(token)
 
 
+def forced_implementation() -> Implementation:
+    """What :func:`implementation` forces; ``auto`` without it."""
+    return _forced.get()
+
+
 def choose(geometry: STHGeometry, device: torch.device) -> Implementation:
     """The implementation for this shape: the forced one, or the faster one.
 
     On a GPU the dense form is taken at any size: a model of its memory traffic says that the copies cost more
     than they save. That is not measured.
     """
-    forced = _forced.get()
+    forced = forced_implementation()
     if forced != "auto":
         return forced
     if device.type == "cuda" or geometry.in_channels < GATHER_FROM_CHANNELS:

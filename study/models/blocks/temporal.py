@@ -81,14 +81,20 @@ class TemporalKernels(NewLayer):
 
 
 class TemporalConv(TemporalKernels):
-    """A dense K_T x 1 x 1 convolution: (N*T, C_i, H, W) to (N*T, C_o, H / s, W / s)."""
+    """A K_T x 1 x 1 convolution: (N*T, C_i, H, W) to (N*T, C_o, H / s, W / s)."""
 
     def __init__(
-        self, out_channels: int, in_channels: int, frames: int, stride: tuple[int, int] = (1, 1)
+        self,
+        out_channels: int,
+        in_channels: int,
+        frames: int,
+        stride: tuple[int, int] = (1, 1),
+        groups: int = 1,
     ) -> None:
-        super().__init__(out_channels, in_channels)
+        super().__init__(out_channels, in_channels // groups)
         self.frames = frames
         self.stride = stride
+        self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return temporal_conv(x, self.weight, self.frames, stride=self.stride)
+        return temporal_conv(x, self.weight, self.frames, stride=self.stride, groups=self.groups)

@@ -1,7 +1,8 @@
 """(2+1)D controls of STH's Table 7: a 1x3x3 and a 3x1x1 convolution, in sequence or in parallel.
 
 Neither BatchNorm nor ReLU stands between them: the published 27.6 M parameters fit either way, and with
-nothing in between the pair is linear, like the operators it is compared with.
+nothing in between the pair is linear, like the operators it is compared with. Beside a depthwise convolution the
+temporal one is depthwise too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class SequentialConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, frames: int) -> None:
         super().__init__()
         self.spatial = conv
-        self.temporal = TemporalConv(conv.out_channels, conv.out_channels, frames)
+        self.temporal = TemporalConv(conv.out_channels, conv.out_channels, frames, groups=conv.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.temporal(self.spatial(x))  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
@@ -33,7 +34,7 @@ class ParallelConv(nn.Module):
         super().__init__()
         self.spatial = conv
         stride = (conv.stride[0], conv.stride[1])
-        self.temporal = TemporalConv(conv.out_channels, conv.in_channels, frames, stride)
+        self.temporal = TemporalConv(conv.out_channels, conv.in_channels, frames, stride, conv.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.spatial(x) + self.temporal(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped

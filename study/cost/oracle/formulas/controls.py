@@ -17,5 +17,6 @@ def _conv2d(block: Conv2dBlock, conv: Conv, frames: int) -> Cost:
 @conv_cost.register
 def _two_plus_one(block: TwoPlusOneBlock, conv: Conv, frames: int) -> Cost:
     inputs = conv.outputs if block.order == "sequential" else conv.inputs
-    params = conv.outputs * (conv.inputs * conv.kernel**2 + inputs * TEMPORAL_KERNEL)
-    return params, params * conv.pixels * frames
+    taps = conv.inputs * conv.kernel**2 + inputs * TEMPORAL_KERNEL
+    weights = conv.outputs * taps // conv.groups
+    return weights + conv.bias * conv.outputs, weights * conv.pixels * frames

@@ -11,12 +11,15 @@ TEMPORAL_KERNEL = 3
 
 @conv_cost.register
 def _sth(block: STHBlock, conv: Conv, frames: int) -> Cost:
-    """All arrangements keep C_i C_o ((1 - p) k^2 + 3 p) weights, each used once for an output pixel."""
+    """All arrangements keep C_i C_o ((1 - p) k^2 + 3 p) weights, each used once for an output pixel.
+
+    In the place of a depthwise convolution there are C of these kernels.
+    """
     kernels = (1 - block.p) * conv.kernel**2 + block.p * TEMPORAL_KERNEL
-    params = int(conv.inputs * conv.outputs * kernels)
-    macs = params * conv.pixels * frames
+    weights = int(conv.inputs // conv.groups * conv.outputs * kernels)
     extra_params, extra_macs = _attention(block.attention, conv.outputs)
-    return params + extra_params, macs + extra_macs
+    params = weights + conv.bias * conv.outputs + extra_params
+    return params, weights * conv.pixels * frames + extra_macs
 
 
 def _attention(structure: str, c: int) -> Cost:
