@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+from study.running.store import Store
+
+# The networks of the tests are small: threads that wait for each other would cost more than they save.
+torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -17,3 +23,17 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"real clips and weights are not at hand (looked in {path}; set STH_SHARED)")
     return path
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic videos shared by all tests."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def store(tmp_path: Path, toy_data: Path) -> Store:
+    """An empty store whose synthetic videos are the shared ones."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "data").symlink_to(toy_data)
+    return Store.at(tmp_path / "store")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
@@ -62,12 +64,16 @@ class RayExecutor:
         os.environ.update(SETTINGS | ({} if self.address else LOOPBACK))
         import ray
 
+        on_terminate = signal.getsignal(signal.SIGTERM)
         ray.init(
             address=self.address or "local",
             include_dashboard=False if self.address is None else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+        if threading.current_thread() is threading.main_thread():
+            # Ray has put its own handler in place, which aborts the process.
+            signal.signal(signal.SIGTERM, on_terminate)
         try:
             _check_resources(jobs, ray.nodes())  # type: ignore[no-untyped-call]
             with tempfile.TemporaryDirectory(prefix="sth-tune-") as scratch:

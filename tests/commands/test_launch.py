@@ -25,18 +25,6 @@ from tests.running.conftest import TOY
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture
-def store(tmp_path: Path, toy_data: Path) -> Store:
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "data").symlink_to(toy_data)
-    return Store.at(tmp_path / "store")
-
-
 def toy(*extra: str, specs: tuple[str, ...] = ("table8",)) -> Study:
     return load_study(specs, overrides=[*TOY, *extra])
 

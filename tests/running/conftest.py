@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from study.running.plan import Plan, PlannedTrial, make_plan
 from study.running.store import Store
 from study.spec.loading import load_study
@@ -21,20 +17,6 @@ TOY = (
 def make_toy_plan(store: Store, *extra: str, specs: tuple[str, ...] = ("table7",), repeats: int = 1) -> Plan:
     """Table 7 at a size that says nothing about accuracy and everything about the machinery."""
     return make_plan(load_study(specs, overrides=[*TOY, *extra], repeats=repeats), store)
-
-
-@pytest.fixture(scope="session")
-def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic videos shared by all tests."""
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture
-def store(tmp_path: Path, toy_data: Path) -> Store:
-    """An empty store whose synthetic videos are the shared ones."""
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "data").symlink_to(toy_data)
-    return Store.at(tmp_path / "store")
 
 
 def toy_trial(store: Store, arm: str = "STH hybrid+attention", *extra: str) -> PlannedTrial:
