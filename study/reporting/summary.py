@@ -39,13 +39,15 @@ def collect_provenance(runs: pd.DataFrame, tables: Sequence[TableResult]) -> dic
     lines = {"trials": f"{len(used)} of {len(wanted)} completed"}
     for tag, label in (
         ("git_commit", "commit"),
-        ("code_fingerprint", "code fingerprint"),
         ("device", "device"),
         ("platform", "platform"),
         ("python", "Python"),
         ("data_digest", "data manifest"),
     ):
         lines[label] = _distinct(used, f"tags.{tag}")
+    if "tags.code_fingerprint" in used:
+        fingerprints = sorted({str(value) for value in used["tags.code_fingerprint"].dropna()})
+        lines["code fingerprints, by block and backbone"] = ", ".join(fingerprints)
     if "tags.versions" in used:
         lines["libraries"] = " | ".join(
             _versions(text) for text in sorted(set(used["tags.versions"].dropna()))

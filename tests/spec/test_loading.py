@@ -14,6 +14,8 @@ from study.spec.blocks import Conv2dBlock, STHBlock, TwoPlusOneBlock
 from study.spec.loading import Experiment, load_study
 from study.spec.yaml import parse_document
 
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+
 PROFILE = """
 name: small
 about: for tests
@@ -96,7 +98,9 @@ def test_default_study_is_eleven_rows() -> None:
 
 
 @pytest.mark.parametrize("profile", ["laptop", "gpu", "paper"])
-@pytest.mark.parametrize("name", ["table6", "table7", "table8", "figure6"])
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != "study")
+)
 def test_committed_experiments_resolve_at_every_profile(name: str, profile: str) -> None:
     assert load_study([name], profile=profile).experiments[0].arms
 
