@@ -25,10 +25,13 @@ class CountedCost:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a published cost is ours. ``reason`` says why not, or what was compared."""
+    """Whether a published cost is ours. ``reason`` says why not, or what was compared; ``known`` what else is
+    known of cells that disagree without a known cause.
+    """
 
     kind: VerdictKind
     reason: str
+    known: str = ""
 
 
 def judge_cost(row: RowSpec, counted: CountedCost | None) -> Verdict:
@@ -36,7 +39,8 @@ def judge_cost(row: RowSpec, counted: CountedCost | None) -> Verdict:
 
     Returns:
         ``agrees`` when parameters and multiply-accumulates round to the print or, for the latter, lie within
-        1 % of it; ``explained`` when every cell that does not is known to be doubtful; else ``disagrees``.
+        1 % of it; ``explained`` when the cause is known for every cell that does not; else ``disagrees``,
+        with both numbers.
         ``not published`` where the row prints neither, ``not counted`` where nothing was counted.
     """
     printed = {"params_m": row.values.get("params_m"), "gflops": row.values.get("gflops")}
@@ -54,10 +58,10 @@ def judge_cost(row: RowSpec, counted: CountedCost | None) -> Verdict:
             off["gflops"] = f"{gmacs:g} GMACs printed for a view, {counted.gmacs_per_view:.2f} counted"
     if not off:
         return Verdict("agrees", "both to the printed digit, or multiply-accumulates within 1 %")
-    unexplained = [text for name, text in off.items() if name not in row.doubts]
-    if unexplained:
-        return Verdict("disagrees", "; ".join(unexplained))
-    return Verdict("explained", " ".join(row.doubts[name] for name in off))
+    if set(off) <= set(row.explained):
+        return Verdict("explained", " ".join(row.doubts[name] for name in off))
+    known = " ".join(row.doubts[name] for name in off if name in row.doubts)
+    return Verdict("disagrees", "; ".join(off.values()), known)
 
 
 def _half_a_digit(printed: Value) -> float:

@@ -64,7 +64,9 @@ class RowSpec(Spec):
     views: int = 1
     """Views of a video that the printed cost covers, where it is not printed as a product."""
     doubts: dict[str, Sentence] = Field(default_factory=dict)
-    """Cells that cannot be right or are not what they seem, with the reason."""
+    """Cells that cannot be right or are not what they seem, and what is known of them."""
+    explained: tuple[str, ...] = ()
+    """Those of the doubtful cells whose doubt names the cause of the difference, not the difference alone."""
     note: Sentence = ""
     """A footnote on the row."""
 
@@ -95,6 +97,10 @@ class PublishedTable(Spec):
             if list(row.values) != list(self.columns):
                 raise ValueError(
                     f"row '{row.row}': expected the columns {', '.join(self.columns)}, in this order"
+                )
+            if not set(row.explained) <= set(row.doubts):
+                raise ValueError(
+                    f"row '{row.row}': explained: {', '.join(row.explained)}: no doubt says by what"
                 )
             unknown = sorted(set(row.doubts) - set(self.columns))
             if unknown:

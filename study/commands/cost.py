@@ -126,7 +126,7 @@ class _ExperimentCosts:
             published_gmacs=values.get("gflops"),
             published_views=printed.views if printed else None,
             verdict=verdict.kind,
-            reason=verdict.reason,
+            reason=f"{verdict.reason}. {verdict.known}" if verdict.known else verdict.reason,
         )
 
 

@@ -159,6 +159,7 @@ def _report(plan: Plan, store: Store, options: LaunchOptions, facts: Mapping[str
     from study.commands.report import write_report_of
 
     write_report_of(plan, store, tracking_uri=options.tracking_uri, output=store.report, facts=facts)
+    write_json(store.facts, dict(facts))
     write_json(store.root / "reported.json", _describe_inputs(plan, options))
 
 

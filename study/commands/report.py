@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,8 @@ def write_report(study: Study, storage: Path, *, tracking_uri: str | None, outpu
     store = Store.at(storage)
     plan = make_plan(study, store)
     open_mirror(study.name, store, tracking_uri).sync(list_items(plan, store), force=True)
-    return write_report_of(plan, store, tracking_uri=tracking_uri, output=output or store.report)
+    facts = json.loads(store.facts.read_text()) if store.facts.exists() else None
+    return write_report_of(plan, store, tracking_uri=tracking_uri, output=output or store.report, facts=facts)
 
 
 def write_report_of(

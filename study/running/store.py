@@ -58,6 +58,11 @@ class Store:
         return self.root / "mlflow-artifacts"
 
     @property
+    def facts(self) -> Path:
+        """What the last launch says of itself in every later report: how long it took."""
+        return self.root / "launch.json"
+
+    @property
     def database(self) -> Path:
         """MLflow's database, unless ``--tracking-uri`` names another store."""
         return self.root / "mlflow.db"
