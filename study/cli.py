@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from study import __version__
+from study import __version__, cli_data
 from study.errors import StudyError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(cli_data.app, name="data")
 
 Specs = Annotated[
     list[str] | None,

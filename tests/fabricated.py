@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from study.spec.loading import Arm, Experiment, Study, load_study
+from study.spec.loading import load_study
 from study.spec.record import (
     BlockAttention,
     CodeFingerprint,
@@ -23,6 +23,7 @@ from study.spec.record import (
     save_record,
     write_json,
 )
+from study.spec.resolved import Arm, Experiment, Study
 from study.spec.trial import Trial
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
@@ -81,7 +82,8 @@ def end(folder: Path, trial: Trial, top1: float | None = 0.7, **changes: Any) ->
         trial_id=trial.trial_id,
         status="failed" if top1 is None else "completed",
         trial=trial.to_json(),
-        evaluation_fingerprint=trial.evaluation_fingerprint,
+        protocols=trial.protocols,
+        primary=trial.settings.evaluation.primary,
         metrics={} if top1 is None else {"1x1": measured(top1)},
         train={"loss": 0.5, "top1": 0.8},
         attention=attention(trial) if attends and top1 is not None else [],

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "study"
 
 # What the modules of each room may import from this package, besides their own room.
-BASE = {"study", "study.errors", "study.registry", "study.seeding"}
+BASE = {"study", "study.errors", "study.registry", "study.scores", "study.seeding"}
 ROOMS = {
     "study.spec": BASE,
     "study.data": BASE | {"study.spec"},
@@ -24,9 +24,17 @@ ROOMS = {
     "study.analysis": BASE | {"study.spec"},
     "study.reporting": BASE | {"study.spec", "study.analysis"},
 }
-TOP = {"study.commands", "study.cli"}
+TOP = {"study.commands", "study.cli", "study.cli_data"}
 CONFINED = {"mlflow": {"study.tracking"}, "ray": {"study.running.ray_tune"}}
-NO_TORCH = ("study.errors", "study.registry", "study.seeding", "study.spec", "study.analysis", "study.cli")
+NO_TORCH = (
+    "study.errors",
+    "study.registry",
+    "study.scores",
+    "study.seeding",
+    "study.spec",
+    "study.analysis",
+    "study.cli",
+)
 
 
 def modules() -> dict[str, Path]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-Scores = Mapping[str, np.ndarray]
-"""What a trial stores: ``video_ids`` (N,), ``labels`` (N,), and by protocol logits (N, V, K)."""
+from study.scores import ViewScores
 
 
 @dataclass(frozen=True)
@@ -19,25 +18,27 @@ class Fused:
     top5: float | None
 
 
-def fuse_scores(parts: Sequence[Scores], protocols: Sequence[str]) -> Fused:
+def fuse_scores(parts: Sequence[ViewScores], protocols: Sequence[Sequence[str]]) -> Fused:
     """Accuracy of the mean over ``parts`` of their logits averaged over views.
 
     Args:
         parts: one a trial; they may list the videos in different orders.
-        protocols: the protocol to take of each part.
+        protocols: names of the views to take of each part.
 
     Raises:
-        ValueError: when the parts are not about the same videos and labels.
+        ValueError: when the parts are not about the same videos and labels, or lack one of the views.
     """
     total, reference = None, None
-    for part, protocol in zip(parts, protocols, strict=True):
-        order = np.argsort(part["video_ids"])
-        videos, labels = part["video_ids"][order], part["labels"][order]
+    for part, views in zip(parts, protocols, strict=True):
+        if not part.covers(views):
+            raise ValueError(f"no scores of the views {', '.join(set(views) - set(part.views))}")
+        order = np.argsort(part.video_ids)
+        videos, labels = part.video_ids[order], part.labels[order]
         if reference is None:
             reference = videos, labels
         elif not (np.array_equal(videos, reference[0]) and np.array_equal(labels, reference[1])):
             raise ValueError("the arms were evaluated on different videos")
-        scores = part[protocol][order].astype(np.float64).mean(axis=1)
+        scores = part.select(views)[order].astype(np.float64).mean(axis=1)
         total = scores if total is None else total + scores
     if total is None or reference is None:
         raise ValueError("nothing to fuse")

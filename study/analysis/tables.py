@@ -11,7 +11,7 @@ import pandas as pd
 
 from study.analysis.costs import CountedCost, Verdict, judge_cost
 from study.analysis.published import PublishedTable, RowSpec
-from study.spec.loading import Arm, Experiment, Row
+from study.spec.resolved import Arm, Experiment, Row, UsedDataset
 
 PlannedState = Literal["done", "stale", "missing", "running", "failed", "stopped"]
 State = Literal["done", "stale", "failed", "stopped", "interrupted", "running", "missing"]
@@ -59,19 +59,31 @@ class ExperimentView:
         trials: for each arm's name its trials, one a repeat.
         published: the paper's table, where there is one.
         counted: cost of each row at the paper's scale, as far as it has been counted.
-        fused: what rows that fuse the scores of arms give, one result a repeat.
+        fused: what rows that fuse the scores of arms give on each data set, one result a repeat.
     """
 
     experiment: Experiment
     trials: Mapping[str, Sequence[TrialRef]]
     published: PublishedTable | None = None
     counted: Mapping[str, CountedCost] = field(default_factory=dict)
-    fused: Mapping[str, tuple[RepeatResult, ...]] = field(default_factory=dict)
+    fused: Mapping[tuple[str, str], tuple[RepeatResult, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RepeatResult:
-    """What one trial contributes. Accuracies are fractions; None unless it has completed."""
+    """What one repeat contributes. Accuracies are fractions; None unless it has completed.
+
+    Attributes:
+        repeat: number of the repeat.
+        trial_id: the trial; "" for what several trials gave.
+        state: whether it is done, or why not.
+        reason: the same for people.
+        top1: top-1 accuracy; over folds their mean.
+        top5: likewise.
+        fragment: the run in MLflow, as the part of its address after the server's.
+        folds: the trials of the folds that it is the mean of; empty for a single trial.
+        repeated: videos so short that some of their views show the same pixels.
+    """
 
     repeat: int
     trial_id: str
@@ -80,7 +92,13 @@ class RepeatResult:
     top1: float | None = None
     top5: float | None = None
     fragment: str = ""
-    """The run in MLflow, as the part of its address after the server's."""
+    folds: tuple[RepeatResult, ...] = ()
+    repeated: int = 0
+
+    @property
+    def trials(self) -> tuple[RepeatResult, ...]:
+        """The single trials behind it."""
+        return self.folds or (self,)
 
 
 @dataclass(frozen=True)
@@ -93,17 +111,33 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """What a row gives on one data set.
+
+    Attributes:
+        dataset: the data set.
+        repeats: its results, repeat by repeat.
+        top1: top-1 accuracy, a fraction; None when no repeat has one.
+        top5: likewise.
+        delta: top-1 minus the baseline's, in percentage points, paired by repeat: the mean and spread of the
+            differences of those repeats that both rows have. None for the baseline itself.
+    """
+
+    dataset: UsedDataset
+    repeats: tuple[RepeatResult, ...] = ()
+    top1: Spread | None = None
+    top5: Spread | None = None
+    delta: Spread | None = None
+
+
+@dataclass(frozen=True)
 class ArmResult:
     """One row of the table.
 
     Attributes:
-        arm: the arm.
+        arm: the row.
         is_baseline: whether the others are compared with it.
-        repeats: its trials.
-        top1: top-1 accuracy, a fraction; None when no repeat has one.
-        top5: likewise.
-        delta: top-1 minus the baseline's, in percentage points, paired by repeat: the mean and spread of the
-            differences of those repeats that both arms have. None for the baseline itself.
+        accuracies: what it gives on each data set of the experiment, in its order.
         params_m: parameters, millions, as counted for the trials.
         gmacs_per_view: multiply-accumulates of one view, billions, likewise.
         counted: cost at the paper's scale.
@@ -113,15 +147,22 @@ class ArmResult:
 
     arm: Row
     is_baseline: bool
-    repeats: tuple[RepeatResult, ...]
-    top1: Spread | None
-    top5: Spread | None
-    delta: Spread | None
+    accuracies: tuple[Accuracy, ...]
     params_m: float | None
     gmacs_per_view: float | None
     counted: CountedCost | None
     published: RowSpec | None
     verdict: Verdict | None
+
+    @property
+    def trials(self) -> tuple[RepeatResult, ...]:
+        """Every single trial of the row."""
+        return tuple(t for accuracy in self.accuracies for result in accuracy.repeats for t in result.trials)
+
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether anything of it was measured."""
+        return any(accuracy.top1 is not None for accuracy in self.accuracies)
 
 
 @dataclass(frozen=True)
@@ -136,32 +177,50 @@ class TableResult:
         """The experiment."""
         return self.view.experiment
 
+    @property
+    def datasets(self) -> tuple[UsedDataset, ...]:
+        """Its data sets, in order."""
+        return self.experiment.datasets
+
+    def published_key(self, dataset: UsedDataset, name: str) -> str:
+        """The paper's column for ``name`` ("top1") on ``dataset``: "top1", or "jester_top1" with several."""
+        return f"{dataset.name}_{name}" if len(self.datasets) > 1 else name
+
 
 def build_table(view: ExperimentView, runs: pd.DataFrame) -> TableResult:
     """The table of ``view`` from ``runs`` (:func:`study.tracking.read.load_runs`)."""
     by_id: dict[str, Run] = {}
     for run in runs.to_dict("records"):
         by_id[str(run["trial_id"])] = {str(name): value for name, value in run.items()}
-    results = {arm.name: _results(view, arm, by_id) for arm in view.experiment.arms} | dict(view.fused)
-    baseline = results[view.experiment.spec.baseline]
-    return TableResult(
-        view,
-        tuple(
-            _arm_result(view, row, results.get(row.name, ()), baseline, by_id) for row in view.experiment.rows
-        ),
-    )
+    results = {
+        (row.name, dataset.name): view.fused.get((row.name, dataset.name), ())
+        or _results(view, row.on(dataset.name), by_id)
+        for row in view.experiment.rows
+        for dataset in view.experiment.datasets
+    }
+    return TableResult(view, tuple(_arm_result(view, row, results, by_id) for row in view.experiment.rows))
 
 
 def _arm_result(
     view: ExperimentView,
     arm: Row,
-    trials: tuple[RepeatResult, ...],
-    baseline: tuple[RepeatResult, ...],
+    results: Mapping[tuple[str, str], tuple[RepeatResult, ...]],
     by_id: Mapping[str, Run],
 ) -> ArmResult:
     row = None
     if view.published is not None and arm.spec.published is not None:
         row = view.published.row(arm.spec.published)
+    baseline = view.experiment.spec.baseline
+    accuracies = tuple(
+        _measure(
+            dataset,
+            results[(arm.name, dataset.name)],
+            results[(baseline, dataset.name)],
+            arm.name == baseline,
+        )
+        for dataset in view.experiment.datasets
+    )
+    trials = [t for accuracy in accuracies for result in accuracy.repeats for t in result.trials]
     runs = [by_id[trial.trial_id] for trial in trials if trial.trial_id in by_id]
     params_m, gmacs = _first(runs, "params_m"), _first(runs, "gmacs_per_view")
     counted = view.counted.get(arm.name)
@@ -172,19 +231,30 @@ def _arm_result(
         and view.experiment.profile.name == PAPER_PROFILE
     ):
         counted = CountedCost(params_m, gmacs)
-    is_baseline = arm.name == view.experiment.spec.baseline
     return ArmResult(
         arm=arm,
-        is_baseline=is_baseline,
-        repeats=trials,
-        top1=measure_spread([trial.top1 for trial in trials]),
-        top5=measure_spread([trial.top5 for trial in trials]),
-        delta=None if is_baseline else paired_delta(trials, baseline),
+        is_baseline=arm.name == baseline,
+        accuracies=accuracies,
         params_m=params_m,
         gmacs_per_view=gmacs,
         counted=counted,
         published=row,
         verdict=_judge(arm, row, counted),
+    )
+
+
+def _measure(
+    dataset: UsedDataset,
+    results: tuple[RepeatResult, ...],
+    baseline: tuple[RepeatResult, ...],
+    is_baseline: bool,
+) -> Accuracy:
+    return Accuracy(
+        dataset=dataset,
+        repeats=results,
+        top1=measure_spread([result.top1 for result in results]),
+        top5=measure_spread([result.top5 for result in results]),
+        delta=None if is_baseline else paired_delta(results, baseline),
     )
 
 
@@ -218,38 +288,42 @@ def paired_delta(arm: Sequence[RepeatResult], baseline: Sequence[RepeatResult]) 
 
 
 def table_frame(table: TableResult) -> pd.DataFrame:
-    """``table`` as a tidy frame, one row an arm, with units in the names of the columns."""
-    records = []
-    for row in table.rows:
-        states = [trial.state for trial in row.repeats]
-        record: dict[str, object] = {
-            "experiment": table.experiment.name,
-            "arm": row.arm.name,
-            "baseline": row.is_baseline,
-            "repeats_planned": len(row.repeats),
-            "repeats_measured": row.top1.n if row.top1 else 0,
-        }
-        record |= {f"repeats_{state}": states.count(state) for state in NOT_DONE}
-        for name, spread, scale in (("top1", row.top1, 100), ("top5", row.top5, 100)):
-            record |= _spread_columns(f"{name}_percent", spread, scale)
-        record |= _spread_columns("delta_top1_points", row.delta, 1)
-        record |= {"params_m": row.params_m, "gmacs_per_view": row.gmacs_per_view}
-        counted = row.counted
-        record["counted_params_m"] = counted.params_m if counted else None
-        record["counted_gmacs_per_view"] = counted.gmacs_per_view if counted else None
-        values = row.published.values if row.published else {}
-        record |= {
-            "published_params_m": values.get("params_m"),
-            "published_gmacs_per_view": values.get("gflops"),
-            "published_top1_percent": values.get("top1"),
-            "published_top5_percent": values.get("top5"),
-            "published_origin": row.published.origin if row.published else None,
-            "cost_verdict": row.verdict.kind if row.verdict else None,
-            "cost_reason": row.verdict.reason if row.verdict else None,
-            "problems": "; ".join(describe_problems(row.repeats)),
-        }
-        records.append(record)
-    return pd.DataFrame(records)
+    """``table`` as a tidy frame, one row an arm and data set, with units in the names of the columns."""
+    records = [_frame_record(table, row, accuracy) for row in table.rows for accuracy in row.accuracies]
+    frame = pd.DataFrame(records)
+    return frame.drop(columns="dataset") if len(table.datasets) == 1 else frame
+
+
+def _frame_record(table: TableResult, row: ArmResult, accuracy: Accuracy) -> dict[str, object]:
+    states = [trial.state for trial in accuracy.repeats]
+    record: dict[str, object] = {
+        "experiment": table.experiment.name,
+        "arm": row.arm.name,
+        "dataset": accuracy.dataset.name,
+        "baseline": row.is_baseline,
+        "repeats_planned": len(accuracy.repeats),
+        "repeats_measured": accuracy.top1.n if accuracy.top1 else 0,
+    }
+    record |= {f"repeats_{state}": states.count(state) for state in NOT_DONE}
+    for name, spread, scale in (("top1", accuracy.top1, 100), ("top5", accuracy.top5, 100)):
+        record |= _spread_columns(f"{name}_percent", spread, scale)
+    record |= _spread_columns("delta_top1_points", accuracy.delta, 1)
+    record |= {"params_m": row.params_m, "gmacs_per_view": row.gmacs_per_view}
+    counted = row.counted
+    record["counted_params_m"] = counted.params_m if counted else None
+    record["counted_gmacs_per_view"] = counted.gmacs_per_view if counted else None
+    values = row.published.values if row.published else {}
+    record |= {
+        "published_params_m": values.get("params_m"),
+        "published_gmacs_per_view": values.get("gflops"),
+        "published_top1_percent": values.get(table.published_key(accuracy.dataset, "top1")),
+        "published_top5_percent": values.get(table.published_key(accuracy.dataset, "top5")),
+        "published_origin": row.published.origin if row.published else None,
+        "cost_verdict": row.verdict.kind if row.verdict else None,
+        "cost_reason": row.verdict.reason if row.verdict else None,
+        "problems": "; ".join(describe_problems(accuracy.repeats)),
+    }
+    return record
 
 
 def describe_problems(trials: Sequence[RepeatResult]) -> list[str]:
@@ -272,9 +346,36 @@ def _spread_columns(name: str, spread: Spread | None, scale: float) -> dict[str,
     }
 
 
-def _results(view: ExperimentView, arm: Arm, by_id: Mapping[str, Run]) -> tuple[RepeatResult, ...]:
-    primary = arm.settings.evaluation.primary
-    return tuple(_result(ref, by_id.get(ref.trial_id), primary) for ref in view.trials.get(arm.name, ()))
+def _results(view: ExperimentView, arms: Sequence[Arm], by_id: Mapping[str, Run]) -> tuple[RepeatResult, ...]:
+    """The results of the arms of a row on one data set: one a fold, of which each repeat is the mean."""
+    by_fold = [
+        [
+            _result(ref, by_id.get(ref.trial_id), arm.settings.evaluation.primary)
+            for ref in view.trials.get(arm.name, ())
+        ]
+        for arm in arms
+    ]
+    return tuple(average_folds(folds) for folds in zip(*by_fold, strict=True))
+
+
+def average_folds(folds: Sequence[RepeatResult]) -> RepeatResult:
+    """One repeat from its folds: the mean of their accuracies, and none unless all have one."""
+    if len(folds) == 1:
+        return folds[0]
+    problem = next((fold for fold in folds if fold.top1 is None), None)
+    top5 = [fold.top5 for fold in folds if fold.top5 is not None]
+    states = {fold.state for fold in folds}
+    state: State = next((state for state in NOT_DONE if state in states), "done")
+    return RepeatResult(
+        repeat=folds[0].repeat,
+        trial_id="",
+        state=problem.state if problem else state,
+        reason=next((fold.reason for fold in folds if fold.reason), ""),
+        top1=None if problem else sum(fold.top1 or 0.0 for fold in folds) / len(folds),
+        top5=sum(top5) / len(top5) if len(top5) == len(folds) else None,
+        folds=tuple(folds),
+        repeated=sum(fold.repeated for fold in folds),
+    )
 
 
 def _result(ref: TrialRef, run: Run | None, primary: str) -> RepeatResult:
@@ -297,7 +398,8 @@ def _result(ref: TrialRef, run: Run | None, primary: str) -> RepeatResult:
         reason = f"not evaluated with protocol {primary}"
         return RepeatResult(ref.repeat, ref.trial_id, "missing", reason, fragment=fragment)
     state, reason = ("stale", ref.reason) if ref.state == "stale" else ("done", "")
-    return RepeatResult(ref.repeat, ref.trial_id, state, reason, top1, top5, fragment)
+    repeated = int(_number(run.get(f"metrics.final/{primary}/repeated")) or 0)
+    return RepeatResult(ref.repeat, ref.trial_id, state, reason, top1, top5, fragment, repeated=repeated)
 
 
 def _first(runs: Sequence[Run], name: str) -> float | None:

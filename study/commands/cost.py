@@ -14,8 +14,8 @@ from study.analysis.published import RowSpec, load_published
 from study.analysis.tables import PAPER_PROFILE
 from study.commands.costs import CostBook
 from study.running.store import Store
-from study.spec.loading import Arm, Experiment, Row, Study
 from study.spec.record import Cost
+from study.spec.resolved import Experiment, Row, Study
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,10 @@ class _ExperimentCosts:
         return self.published.row(row.spec.published) if self.published and row.spec.published else None
 
     def _count(self, row: Row) -> Cost | None:
-        if isinstance(row, Arm):
-            self.classes[row.name] = self.classes[row.name] or self.book.count_classes(row.settings)
-            return self.book.find(row.settings, count=True, num_classes=self.classes[row.name])
+        if row.arms:
+            settings = row.arms[0].settings
+            self.classes[row.name] = self.classes[row.name] or self.book.count_classes(settings)
+            return self.book.find(settings, count=True, num_classes=self.classes[row.name])
         parts = [self.counted[part] for part in row.spec.fuse if part in self.counted]
         return _add(parts) if parts and len(parts) == len(row.spec.fuse) else None
 
@@ -109,7 +110,7 @@ class _ExperimentCosts:
         if cost is not None:
             self.counted[row.name] = cost
         verdict = _judge(self.experiment, row, printed, cost)
-        settings = row.settings if isinstance(row, Arm) else None
+        settings = row.arms[0].settings if row.arms else None
         values = printed.values if printed else {}
         return CostRow(
             table=self.experiment.name,

@@ -34,9 +34,14 @@ class CostBook:
         if classes is None:
             return None
         clip = settings.clip
-        key = f"{settings.model.model_dump_json()} {classes} {clip.frames} {clip.size}"
+        key = f"{settings.model.model_dump_json()} {classes} {clip.frames} {clip.size} {clip.channels}"
         if self._known.get(key) is None:
-            geometry = {"num_classes": classes, "frames": clip.frames, "size": clip.size}
+            geometry = {
+                "num_classes": classes,
+                "frames": clip.frames,
+                "size": clip.size,
+                "in_channels": clip.channels,
+            }
             cost = self._cache.lookup(settings.model, **geometry)
             if cost is None and count:
                 from study.cost.count import count_cost

@@ -20,12 +20,13 @@ from rich.progress import Progress, TaskID
 from study.commands.plan import summarize
 from study.commands.progress import LaunchProgress, describe_seconds
 from study.data.catalog import open_dataset
+from study.data.opening import prepare_videos
 from study.errors import DataError
-from study.running.executor import Executor, Job
+from study.running.executor import Executor, Job, Place
 from study.running.plan import Plan, PlannedTrial, State, make_plan
 from study.running.store import Store, discard_attempt
-from study.spec.loading import Study
 from study.spec.record import write_json
+from study.spec.resolved import Experiment, Study
 
 MIRROR_SECONDS = 3.0
 """Pause between two passes of the mirror while trials run."""
@@ -73,7 +74,7 @@ def launch(study: Study, options: LaunchOptions) -> int:
             facts = {"last launch": f"{elapsed} for {len(todo)} trials, with videos, tracking and scheduling"}
             _report(plan, store, options, facts)
         _print_end(plan, store, options, console, time.monotonic() - begun)
-    return 1 if plan.count(State.FAILED) else 0
+    return 1 if plan.count(State.FAILED) + plan.count(State.BLOCKED) else 0
 
 
 def _run(
@@ -82,14 +83,16 @@ def _run(
     """Train ``todo`` beside a thread that mirrors; returns the plan as it stands afterwards."""
     from study.commands.tracking import TrackingThread
 
-    jobs = [Job(planned.trial, store.folder(planned.trial_id), store.data) for planned in todo]
     concurrent = options.max_concurrent or _guess_concurrent(todo)
     with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
-        if jobs:
+        if todo:
             with LaunchProgress(todo, store, console, concurrent) as progress:
                 try:
                     with _interruptible():
-                        _executor(options).run(jobs, tracking.listen(progress))
+                        for wave in plan.waves(todo):
+                            jobs = list(_make_jobs(wave, store))
+                            if jobs:
+                                _executor(options).run(jobs, tracking.listen(progress))
                 except KeyboardInterrupt:
                     console.print("Interrupted. Finished trials are kept; launch again to go on.")
                     raise
@@ -97,6 +100,17 @@ def _run(
     for problem in tracking.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False)
     return plan
+
+
+def _make_jobs(wave: Sequence[PlannedTrial], store: Store) -> Iterator[Job]:
+    """Jobs for trials that can start now; those whose parent has failed are left."""
+    for planned in wave:
+        parent = store.folder(planned.parent.trial_id) if planned.parent else None
+        if planned.parent is not None:
+            record = store.record(planned.parent.trial_id)
+            if record is None or record.status != "completed":
+                continue
+        yield Job(planned.trial, Place(store.folder(planned.trial_id), store.data, parent))
 
 
 @contextmanager
@@ -137,11 +151,16 @@ def _guess_concurrent(todo: Sequence[PlannedTrial]) -> int:
 
 def _prepare_data(todo: Sequence[PlannedTrial], store: Store, console: Console) -> None:
     """Make what the trials read, once, before any of them starts."""
-    sources = {planned.trial.data_digest: planned.trial.settings.data for planned in todo}
-    for spec in sources.values():
+    wanted = {
+        (planned.trial.data_digest, modality.model_dump_json()): (planned.trial.settings.data, modality)
+        for planned in todo
+        for modality in [planned.trial.settings.clip.modality]
+    }
+    for spec, modality in wanted.values():
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(f"videos of '{spec.type}'", total=None)
-            open_dataset(spec, store.data).prepare(partial(_show, progress, task))
+            source = open_dataset(spec, store.data)
+            prepare_videos(source, source.manifest(), modality, partial(_show, progress, task))
 
 
 def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
@@ -190,9 +209,10 @@ def _describe_inputs(plan: Plan, options: LaunchOptions) -> dict[str, object]:
 def _print_end(plan: Plan, store: Store, options: LaunchOptions, console: Console, seconds: float) -> None:
     """What was found, where the report lies, how to open MLflow."""
     for planned in plan.trials:
-        if planned.state is State.FAILED:
+        if planned.state in (State.FAILED, State.BLOCKED):
             arms = ", ".join(f"{use.experiment} / {use.arm}" for use in planned.uses)
-            console.print(f"failed: {arms} ({planned.trial_id}): {planned.reason}", style="red", markup=False)
+            text = f"{planned.state.value}: {arms} ({planned.trial_id}): {planned.reason}"
+            console.print(text, style="red", markup=False)
     console.print(f"{_find(plan)} Measured in {describe_seconds(seconds)}.", markup=False, soft_wrap=True)
     console.print(f"Report: {store.report / 'report.html'}", markup=False, soft_wrap=True)
     extra = f" --storage {options.storage}" if options.storage != Path("runs") else ""
@@ -201,24 +221,36 @@ def _print_end(plan: Plan, store: Store, options: LaunchOptions, console: Consol
 
 
 def _find(plan: Plan) -> str:
-    """One sentence about the accuracies: the best arm and the baseline of each table."""
+    """One sentence about the accuracies: the best arm and the baseline of each table and data set."""
     parts = []
     for experiment in plan.study.experiments:
-        means: dict[str, float] = {}
-        for arm in experiment.arms:
-            cells = [plan.find(experiment.name, arm.name, repeat) for repeat in range(experiment.repeats)]
-            values = [
-                cell.record.metrics[cell.trial.settings.evaluation.primary].top1
-                for cell in cells
-                if cell.record and cell.record.status == "completed"
-            ]
-            if len(values) == len(cells):
-                means[arm.name] = sum(values) / len(values)
-        if not means:
-            continue
-        best, baseline = max(means, key=lambda name: means[name]), experiment.spec.baseline
-        text = f"{experiment.name}: best is {best} with {100 * means[best]:.1f} % top-1"
-        if baseline in means and baseline != best:
-            text += f", baseline {baseline} {100 * means[baseline]:.1f} %"
-        parts.append(text)
+        for dataset in experiment.datasets:
+            means = _means(plan, experiment, dataset.name)
+            if not means:
+                continue
+            best, baseline = max(means, key=lambda name: means[name]), experiment.spec.baseline
+            on = f" on {dataset.label}" if len(experiment.datasets) > 1 else ""
+            text = f"{experiment.name}{on}: best is {best} with {100 * means[best]:.1f} % top-1"
+            if baseline in means and baseline != best:
+                text += f", baseline {baseline} {100 * means[baseline]:.1f} %"
+            parts.append(text)
     return "; ".join(parts) + "." if parts else "No trial has finished."
+
+
+def _means(plan: Plan, experiment: Experiment, dataset: str) -> dict[str, float]:
+    """Mean top-1 of each row on ``dataset`` of which every trial has finished."""
+    means = {}
+    for row in experiment.rows:
+        cells = [
+            plan.find(experiment.name, arm.name, repeat)
+            for arm in row.on(dataset)
+            for repeat in range(experiment.repeats)
+        ]
+        values = [
+            cell.record.metrics[cell.trial.settings.evaluation.primary].top1
+            for cell in cells
+            if cell.record and cell.record.status == "completed"
+        ]
+        if values and len(values) == len(cells):
+            means[row.name] = sum(values) / len(values)
+    return means

@@ -13,8 +13,8 @@ from study.commands.costs import CostBook
 from study.commands.progress import describe_seconds
 from study.running.plan import RUNNABLE, Plan, PlannedTrial, State, make_plan
 from study.running.store import Store
-from study.spec.loading import Study
 from study.spec.record import Cost
+from study.spec.resolved import Study
 
 
 def show_plan(study: Study, storage: Path, *, count_missing: bool, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,14 @@ import pandas as pd
 from study.analysis.costs import CountedCost, add_costs
 from study.analysis.fusion import fuse_scores
 from study.analysis.published import PublishedTable, RowSpec, load_published
-from study.analysis.tables import PAPER_PROFILE, ExperimentView, PlannedState, RepeatResult, TrialRef
+from study.analysis.tables import (
+    PAPER_PROFILE,
+    ExperimentView,
+    PlannedState,
+    RepeatResult,
+    TrialRef,
+    average_folds,
+)
 from study.commands.tracking import list_items, open_mirror
 from study.cost.oracle import derive_total, has_closed_form
 from study.data.catalog import open_dataset
@@ -23,8 +30,11 @@ from study.errors import StudyError
 from study.reporting.report import Picture, ReportSource, render_report
 from study.running.plan import Plan, State, make_plan
 from study.running.store import Store
-from study.spec.loading import Arm, Experiment, Row, Study, load_study
-from study.tracking.read import load_attention, load_runs, load_scores
+from study.scores import ViewScores
+from study.spec.loading import load_study
+from study.spec.resolved import Arm, Experiment, Row, Study
+from study.spec.views import name_views
+from study.tracking.read import load_attention, load_run_scores, load_runs
 
 STATES: dict[State, PlannedState] = {State.DONE: "done", State.STALE: "stale", State.FAILED: "failed"}
 """States of a plan that a table shows by that word; everything else has no result yet."""
@@ -53,9 +63,10 @@ def write_report_of(
     """
     uri = tracking_uri or store.tracking_uri
     runs = load_runs(uri, plan.study.name)
+    scores = _StoredScores(uri, runs)
     source = ReportSource(
         study=plan.study.name,
-        views=[_view(experiment, plan, runs, uri) for experiment in plan.study.experiments],
+        views=[_view(experiment, plan, scores) for experiment in plan.study.experiments],
         runs=runs,
         attention=load_attention(uri, runs),
         generated_at=_now(),
@@ -73,7 +84,7 @@ def _now() -> datetime:
     return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
 
 
-def _view(experiment: Experiment, plan: Plan, runs: pd.DataFrame, uri: str) -> ExperimentView:
+def _view(experiment: Experiment, plan: Plan, scores: _StoredScores) -> ExperimentView:
     trials = {}
     for arm in experiment.arms:
         cells = [plan.find(experiment.name, arm.name, repeat) for repeat in range(experiment.repeats)]
@@ -89,43 +100,75 @@ def _view(experiment: Experiment, plan: Plan, runs: pd.DataFrame, uri: str) -> E
         published=published,
         counted=_count_at_paper_scale(experiment, published) if published else {},
         fused={
-            row.name: tuple(_fuse(row, experiment, plan, runs, uri))
+            (row.name, dataset.name): tuple(_fuse_folds(row, dataset.name, experiment, plan, scores))
             for row in experiment.rows
+            for dataset in experiment.datasets
             if row.spec.fuse
         },
     )
 
 
+def _fuse_folds(
+    row: Row, dataset: str, experiment: Experiment, plan: Plan, scores: _StoredScores
+) -> Iterator[RepeatResult]:
+    """The results of a fusion on one data set, repeat by repeat: the mean over its folds."""
+    parts = [experiment.row(name).on(dataset) for name in row.spec.fuse]
+    by_fold = [list(_fuse(arms, experiment, plan, scores)) for arms in zip(*parts, strict=True)]
+    return (average_folds(folds) for folds in zip(*by_fold, strict=True))
+
+
 def _fuse(
-    row: Row, experiment: Experiment, plan: Plan, runs: pd.DataFrame, uri: str
+    arms: Sequence[Arm], experiment: Experiment, plan: Plan, scores: _StoredScores
 ) -> Iterator[RepeatResult]:
     """The result of a fusion, repeat by repeat; missing where a part is."""
-    arms = [experiment.arm(name) for name in row.spec.fuse]
-    completed = runs[runs["status"] == "completed"]
-    run_ids = dict(zip(completed["trial_id"], completed["run_id"], strict=True))
     for repeat in range(experiment.repeats):
         cells = [plan.find(experiment.name, arm.name, repeat) for arm in arms]
-        missing = [arm.label for arm, cell in zip(arms, cells, strict=True) if cell.trial_id not in run_ids]
+        missing = [arm.label for arm, cell in zip(arms, cells, strict=True) if not scores.has(cell.trial_id)]
         if missing:
             yield RepeatResult(repeat, "", "missing", f"needs {', '.join(missing)}")
             continue
         try:
-            scores = [load_scores(uri, run_ids[cell.trial_id]) for cell in cells]
-            fused = fuse_scores(scores, [arm.settings.evaluation.primary for arm in arms])
+            stored = [scores.load(cell.trial_id) for cell in cells]
+            fused = fuse_scores(stored, [_primary_views(arm) for arm in arms])
         except (StudyError, ValueError) as error:
             yield RepeatResult(repeat, "", "missing", str(error))
             continue
         yield RepeatResult(repeat, "", "done", top1=fused.top1, top5=fused.top5)
 
 
+class _StoredScores:
+    """Scores of finished trials, from MLflow, each read once."""
+
+    def __init__(self, uri: str, runs: pd.DataFrame) -> None:
+        completed = runs[runs["status"] == "completed"]
+        self._uri = uri
+        self._run_ids = dict(zip(completed["trial_id"], completed["run_id"], strict=True))
+        self._known: dict[str, ViewScores] = {}
+
+    def has(self, trial_id: str) -> bool:
+        """Whether the trial has finished."""
+        return trial_id in self._run_ids
+
+    def load(self, trial_id: str) -> ViewScores:
+        """Its scores. Raises StoreError when MLflow does not hold them."""
+        if trial_id not in self._known:
+            self._known[trial_id] = load_run_scores(self._uri, self._run_ids[trial_id])
+        return self._known[trial_id]
+
+
+def _primary_views(arm: Arm) -> tuple[str, ...]:
+    evaluation = arm.settings.evaluation
+    return name_views(evaluation.protocols[evaluation.primary], arm.settings.clip)
+
+
 def _count_at_paper_scale(experiment: Experiment, published: PublishedTable) -> dict[str, CountedCost]:
     """What each row costs at the scale of the paper's table, in closed form where there is one."""
-    paper = load_study([str(experiment.path)], profile=PAPER_PROFILE).experiments[0]
+    paper = load_study([str(experiment.path)], profile=PAPER_PROFILE).experiment(experiment.name)
     counted: dict[str, CountedCost] = {}
     for row in paper.rows:
         printed = published.row(row.spec.published) if row.spec.published else None
-        if isinstance(row, Arm):
-            cost = _closed_form(row, printed)
+        if row.arms:
+            cost = _closed_form(row.arms[0], printed)
         else:
             parts = [counted[name] for name in row.spec.fuse if name in counted]
             cost = add_costs(parts) if parts and len(parts) == len(row.spec.fuse) else None
@@ -140,8 +183,13 @@ def _closed_form(arm: Arm, printed: RowSpec | None) -> CountedCost | None:
     classes = (printed.classes if printed else None) or getattr(settings.data, "num_classes", None)
     if classes is None or not has_closed_form(settings.model):
         return None
+    clip = settings.clip
     params, macs = derive_total(
-        settings.model, num_classes=classes, frames=settings.clip.frames, size=settings.clip.size
+        settings.model,
+        num_classes=classes,
+        frames=clip.frames,
+        size=clip.size,
+        in_channels=clip.channels,
     )
     return CountedCost(params / 1e6, macs / 1e9)
 
@@ -150,8 +198,8 @@ def _command(study: Study) -> str:
     """The command that launches this study again."""
     default = load_study()
     parts = ["uv run run_study.py launch"]
-    if [e.name for e in study.experiments] != [e.name for e in default.experiments]:
-        parts += [shlex.quote(experiment.name) for experiment in study.experiments]
+    if study.requested != default.requested:
+        parts += [shlex.quote(name) for name in study.requested]
     if study.profile.name != default.profile.name:
         parts.append(f"--profile {shlex.quote(study.profile.name)}")
     if {e.repeats for e in study.experiments} != {e.spec.repeats for e in study.experiments}:

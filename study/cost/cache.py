@@ -29,20 +29,30 @@ class CostCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, model: ModelSpec, *, num_classes: int, frames: int, size: int) -> Path:
+    def path(
+        self, model: ModelSpec, *, num_classes: int, frames: int, size: int, in_channels: int = 3
+    ) -> Path:
         """The file that holds, or would hold, this cost."""
         dumped = identity_dump(model)
         dumped.pop("init", None)
-        key = {"model": dumped, "num_classes": num_classes, "frames": frames, "size": size}
+        key = {
+            "model": dumped,
+            "num_classes": num_classes,
+            "frames": frames,
+            "size": size,
+            "in_channels": in_channels,
+        }
         return self.folder / f"{derive_digest(key | {'code': source_fingerprint()})[:24]}.json"
 
-    def lookup(self, model: ModelSpec, *, num_classes: int, frames: int, size: int) -> Cost | None:
+    def lookup(
+        self, model: ModelSpec, *, num_classes: int, frames: int, size: int, in_channels: int = 3
+    ) -> Cost | None:
         """The cost of one view, or None when it is not known; a damaged entry counts as unknown.
 
         Raises:
             StoreError: when the entry exists and cannot be read.
         """
-        path = self.path(model, num_classes=num_classes, frames=frames, size=size)
+        path = self.path(model, num_classes=num_classes, frames=frames, size=size, in_channels=in_channels)
         try:
             return Cost.model_validate_json(path.read_bytes())
         except (FileNotFoundError, ValidationError):
@@ -50,13 +60,15 @@ class CostCache:
         except OSError as error:
             raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
 
-    def store(self, cost: Cost, model: ModelSpec, *, num_classes: int, frames: int, size: int) -> None:
+    def store(
+        self, cost: Cost, model: ModelSpec, *, num_classes: int, frames: int, size: int, in_channels: int = 3
+    ) -> None:
         """Keep ``cost``; an entry that exists is replaced.
 
         Raises:
             StoreError: when it cannot be written.
         """
-        path = self.path(model, num_classes=num_classes, frames=frames, size=size)
+        path = self.path(model, num_classes=num_classes, frames=frames, size=size, in_channels=in_channels)
         try:
             write_atomically(path, cost.model_dump_json(indent=1))
         except OSError as error:

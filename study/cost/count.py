@@ -53,7 +53,7 @@ class _Counted:
     uncounted: Mapping[str, int]
 
 
-def count_cost(model: ModelSpec, *, num_classes: int, frames: int, size: int) -> Cost:
+def count_cost(model: ModelSpec, *, num_classes: int, frames: int, size: int, in_channels: int = 3) -> Cost:
     """The cost of one view of ``frames`` frames of ``size`` x ``size`` pixels.
 
     Without fvcore, and for networks beyond ``FVCORE_LIMIT``, torch's counter stands in and ``fvcore_gmacs``
@@ -64,6 +64,7 @@ def count_cost(model: ModelSpec, *, num_classes: int, frames: int, size: int) ->
         num_classes: K.
         frames: T, frames of a view.
         size: height and width of a view, pixels.
+        in_channels: C of a frame; flow has others than color.
 
     Raises:
         CountError: when counters disagree by more than 0.5 %, on the whole or on one module, or an operator
@@ -71,13 +72,15 @@ def count_cost(model: ModelSpec, *, num_classes: int, frames: int, size: int) ->
         ModelError: when the model cannot be built.
     """
     unloaded = model.model_copy(update={"init": InitSpec()})
-    network = build_model(unloaded, num_classes=num_classes, frames=frames).eval()
-    clip = torch.zeros(1, 3, frames, size, size)
+    network = build_model(unloaded, num_classes=num_classes, frames=frames, in_channels=in_channels).eval()
+    clip = torch.zeros(1, in_channels, frames, size, size)
     with implementation("gathered"):
         ours = _count_torch(network, clip)
         fvcore = _count_fvcore(network, clip) if ours.macs[""] <= FVCORE_LIMIT else None
     if has_closed_form(model):
-        expected = derive_layers(model, num_classes=num_classes, frames=frames, size=size)
+        expected = derive_layers(
+            model, num_classes=num_classes, frames=frames, size=size, in_channels=in_channels
+        )
         _check_params(network, expected)
         _check_macs("torch.utils.flop_counter", ours.macs, expected)
         if fvcore is not None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from study.data.decoding import Decoder, DecordReader
 from study.data.manifest import Manifest, VideoEntry
+from study.data.opening import build_opener
 from study.errors import DataError
+from study.spec.clip import RgbModality
 
 MARGIN = 4
 """Pixels between frames."""
@@ -24,7 +25,6 @@ def draw_contact_sheet(
     columns: int = 8,
     tile: int = 80,
     split: str = "val",
-    decoder: Decoder = DecordReader,
 ) -> Path:
     """Write a PNG with ``columns`` evenly spaced frames of one video of every class.
 
@@ -34,7 +34,6 @@ def draw_contact_sheet(
         columns: frames shown of each video.
         tile: height and width of a frame in the picture, pixels; frames are fitted into it.
         split: "train" or "val".
-        decoder: opens the videos.
 
     Raises:
         DataError: when the split has no videos, or one of them cannot be read.
@@ -44,13 +43,13 @@ def draw_contact_sheet(
         examples.setdefault(entry.label, entry)
     if not examples:
         raise DataError(f"{manifest.root}: the split '{split}' holds no videos to draw")
-    step = tile + MARGIN
+    step, opener = tile + MARGIN, build_opener(manifest, RgbModality())
     sheet = Image.new("RGB", (LABEL_WIDTH + columns * step + MARGIN, len(examples) * step + MARGIN), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for row, (label, entry) in enumerate(sorted(examples.items())):
         top = MARGIN + row * step
         pen.text((MARGIN, top + tile // 2), manifest.classes[label], fill="black", font=font, anchor="lm")
-        reader = decoder(manifest.path(entry))
+        reader = opener(entry)
         indices = np.linspace(0, reader.num_frames - 1, columns).round().astype(np.int64)
         frames = reader.read(indices)
         for column, image in enumerate(frames[::-1] if entry.reverse else frames):

@@ -7,41 +7,37 @@ clips.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from study.data import transforms
-from study.data.decoding import Decoder, DecordReader, FrameCache
 from study.data.manifest import Manifest, VideoEntry
-from study.data.resizing import resizing
-from study.data.sampling import sample_test, sample_train
+from study.data.opening import Opener, build_opener
+from study.data.readers import VideoReader
+from study.data.readers.cache import FrameCache
+from study.data.readers.resizing import resizing
+from study.data.samples import ClipSample, ViewSample
+from study.data.sampling import Places, sample_test, sample_train
+from study.data.transforms import Box, resized_shape
 from study.errors import DataError
 from study.seeding import derive_seed
-from study.spec.data import ClipSpec
-from study.spec.training import ProtocolSpec
-
-Item = tuple[Tensor, int, int]
-"""A clip or views, the label, and the index of the entry."""
+from study.spec.clip import ClipSpec
+from study.spec.views import View
 
 
-class ClipDataset(Dataset[Item]):
-    """Training clips: (clip uint8 (C, T, H, W), label, index).
-
-    An item is asked for by its index, or by (epoch, index) as :class:`EpochSampler` does, which also reaches
-    loader processes that live through several epochs.
+class Videos:
+    """The videos of one split, opened as a clip wants them.
 
     Args:
         manifest: the data set.
         entries: the videos of this split.
         clip: how clips are drawn.
-        seed: seed of the repeat; every arm of a repeat has the same one.
-        frame_cache_mib: memory for decoded and resized videos, mebibytes.
-        decoder: opens the videos.
+        frame_cache_mib: memory for decoded and resized videos, mebibytes, in each process.
+        opener: opens the videos; by default as color frames or flow, as ``clip.modality`` says.
     """
 
     def __init__(
@@ -49,128 +45,117 @@ class ClipDataset(Dataset[Item]):
         manifest: Manifest,
         entries: Sequence[VideoEntry],
         clip: ClipSpec,
-        seed: int,
         frame_cache_mib: int = 0,
-        decoder: Decoder = DecordReader,
+        opener: Opener | None = None,
     ) -> None:
         self.manifest = manifest
         self.entries = tuple(entries)
         self.clip = clip
+        self._opener = opener or build_opener(manifest, clip.modality)
+        self._cache = FrameCache(frame_cache_mib) if frame_cache_mib else None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def open(self, entry: VideoEntry) -> VideoReader:
+        """The video of ``entry``; from the cache its frames come resized."""
+        if self._cache is None:
+            return self._opener(entry)
+        return self._cache.open(entry.path, resizing(lambda: self._opener(entry), self.clip.resize))
+
+    def path(self, entry: VideoEntry) -> Path:
+        """Where the file of ``entry`` lies."""
+        return self.manifest.path(entry)
+
+    def read(self, reader: VideoReader, places: Places) -> torch.Tensor:
+        """The frames at ``places`` (P, L): bytes (T, C, H, W)."""
+        stack = self.clip.modality.consecutive
+        return transforms.to_frames(reader.read(places.reshape(-1)), stack)
+
+    def resized_shape(self, frames: torch.Tensor) -> tuple[int, int]:
+        """(height, width) that ``frames`` have once they are resized."""
+        return resized_shape(frames.shape[-2], frames.shape[-1], self.clip.resize)
+
+
+class ClipDataset(Dataset[ClipSample]):
+    """Training clips.
+
+    An item is asked for by its index, or by (epoch, index) as the loader does, which also reaches loader
+    processes that live through several epochs.
+
+    Args:
+        videos: the videos of the training split.
+        seed: seed of the repeat; every arm of a repeat has the same one.
+    """
+
+    def __init__(self, videos: Videos, seed: int) -> None:
+        self.videos = videos
         self.seed = seed
         self.epoch = 0
-        self._cache = FrameCache(frame_cache_mib, resizing(decoder, clip.resize))
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the clips, and a loader's order, of ``epoch`` from now on."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.videos)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Item:
+    def __getitem__(self, key: int | tuple[int, int]) -> ClipSample:
         epoch, index = (self.epoch, key) if isinstance(key, int) else key
-        entry = self.entries[index]
+        videos, clip = self.videos, self.videos.clip
+        entry = videos.entries[index]
         rng = np.random.default_rng(derive_seed("clip", self.seed, epoch, entry.video_id))
-        path = self.manifest.path(entry)
-        reader = self._cache.open(path)
-        images = reader.read(sample_train(reader.num_frames, self.clip.frames, rng))
-        frames = transforms.to_frames(images)
+        reader = videos.open(entry)
+        frames = videos.read(reader, sample_train(reader.num_frames, clip, rng))
         try:
-            box = transforms.draw_training_box(frames.shape[-2], frames.shape[-1], self.clip, rng)
+            box = transforms.draw_training_box(*videos.resized_shape(frames), clip, rng)
         except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        frames = transforms.crop_frames(frames, box, self.clip.size)
-        label = entry.label
-        if self.clip.flip and rng.random() < 0.5:
-            frames, label = transforms.flip_frames(frames), self.manifest.flip_map.get(label, label)
-        return transforms.to_clip(frames, reverse=entry.reverse), label, index
+            raise DataError(f"{videos.path(entry)}: {error}") from None
+        flip, label = bool(clip.flip and rng.random() < 0.5), entry.label
+        if flip:
+            label = videos.manifest.flip_map.get(label, label)
+        return ClipSample(frames, box, flip, entry.reverse, label, index)
 
 
-class ViewDataset(Dataset[Item]):
-    """Test views: (views uint8 (V, C, T, H, W), label, index), clip by clip and crop by crop within a clip.
+class ViewDataset(Dataset[ViewSample]):
+    """The views of every video, all from one decoding pass.
 
     Args:
-        manifest: the data set.
-        entries: the videos of this split.
-        clip: how frames are resized and how many make a clip.
-        protocol: which clips and crops are taken.
-        frame_cache_mib: memory for decoded and resized videos, mebibytes.
-        decoder: opens the videos.
+        videos: the videos of the split under test.
+        views: which views are taken, of any number of protocols, each once.
     """
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        entries: Sequence[VideoEntry],
-        clip: ClipSpec,
-        protocol: ProtocolSpec,
-        frame_cache_mib: int = 0,
-        decoder: Decoder = DecordReader,
-    ) -> None:
-        self.manifest = manifest
-        self.entries = tuple(entries)
-        self.clip = clip
-        self.protocol = protocol
-        self._cache = FrameCache(frame_cache_mib, resizing(decoder, clip.resize))
+    def __init__(self, videos: Videos, views: Sequence[View]) -> None:
+        self.videos = videos
+        self.views = tuple(views)
+        self._clips = tuple(dict.fromkeys(view.clip for view in self.views))
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.videos)
 
-    def __getitem__(self, index: int) -> Item:
-        entry = self.entries[index]
-        path = self.manifest.path(entry)
-        reader = self._cache.open(path)
-        indices = sample_test(reader.num_frames, self.clip.frames, self.protocol.clips)
-        frames = transforms.to_frames(reader.read(indices.reshape(-1)))
-        size = self.protocol.size or self.clip.size
+    def __getitem__(self, index: int) -> ViewSample:
+        videos = self.videos
+        entry = videos.entries[index]
+        reader = videos.open(entry)
+        places = [sample_test(reader.num_frames, videos.clip, clip) for clip in self._clips]
+        frames = torch.unflatten(videos.read(reader, np.concatenate(places)), 0, (len(places), -1))
+        height, width = videos.resized_shape(frames)
         try:
-            boxes = transforms.place_test_boxes(frames.shape[-2], frames.shape[-1], size, self.protocol.crops)
+            boxes = [transforms.place_test_box(height, width, v.size, v.crop) for v in self.views]
         except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        views = [
-            transforms.to_clip(transforms.crop_frames(clip, box, size), reverse=entry.reverse)
-            for clip in frames.reshape(*indices.shape, *frames.shape[1:])
-            for box in boxes
-        ]
-        return torch.stack(views), entry.label, index
+            raise DataError(f"{videos.path(entry)}: {error}") from None
+        sources = tuple(self._clips.index(view.clip) for view in self.views)
+        return ViewSample(
+            clips=frames,
+            sources=sources,
+            boxes=tuple(boxes),
+            shown=tuple(_fingerprint(places[s], box) for s, box in zip(sources, boxes, strict=True)),
+            reverse=entry.reverse,
+            label=entry.label,
+            index=index,
+        )
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """A permutation of the training videos that depends on the data set's seed and epoch alone."""
-
-    def __init__(self, dataset: ClipDataset) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self._dataset.epoch
-        rng = np.random.default_rng(derive_seed("data-order", self._dataset.seed, epoch))
-        return ((epoch, int(index)) for index in rng.permutation(len(self._dataset)))
-
-
-def build_loader(dataset: ClipDataset | ViewDataset, batch_size: int, workers: int = 0) -> DataLoader[Any]:
-    """A loader of batches (clips or views, labels, indices).
-
-    Training clips come in an order drawn anew for each epoch (call ``dataset.set_epoch`` before iterating),
-    and the incomplete batch at the end is dropped unless it is the only one. Views come in the order of their
-    entries, all of them.
-
-    Args:
-        dataset: training clips or test views.
-        batch_size: videos in a batch.
-        workers: processes that decode; they stay from one epoch to the next. 0 decodes in this process.
-    """
-    training = isinstance(dataset, ClipDataset)
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=EpochSampler(dataset) if isinstance(dataset, ClipDataset) else None,
-        drop_last=training and len(dataset) >= batch_size,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        # One of its own: the loader draws a seed from it each epoch, which must not disturb dropout.
-        generator=torch.Generator(),
-        pin_memory=torch.cuda.is_available(),
-    )
+def _fingerprint(places: Places, box: Box) -> int:
+    """What identifies the pixels of a view within its video; never 0."""
+    return derive_seed("shown", places.tobytes().hex(), box.top, box.left, box.height, box.width) | 1

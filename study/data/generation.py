@@ -24,7 +24,7 @@ from study.data.scenery import draw_camera, draw_distractor, draw_texture
 from study.data.synthetic import VERSION, Frames, Scene, Sprite, encode_video
 from study.errors import DataError
 from study.seeding import derive_seed
-from study.spec.data import SyntheticDataset
+from study.spec.datasets import SyntheticDataset
 from study.spec.record import write_atomically
 from study.spec.trial import derive_digest, identity_dump
 
@@ -93,6 +93,11 @@ class GeneratedDataset(VideoSource, Generic[SpecT]):
         self.root = cache_dir / f"{self.family}-{self._content[:16]}"
 
     @property
+    def _seed(self) -> tuple[int, ...]:
+        """What seeds the videos; the first fold is seeded as if there were no others."""
+        return (self.spec.seed,) if self.spec.fold == 1 else (self.spec.seed, self.spec.fold)
+
+    @property
     @abstractmethod
     def flip_map(self) -> dict[int, int]:
         """Labels that a horizontal flip changes."""
@@ -108,9 +113,7 @@ class GeneratedDataset(VideoSource, Generic[SpecT]):
 
     def rng(self, plan: VideoPlan, purpose: str) -> np.random.Generator:
         """The random numbers of one video for one purpose. They do not depend on the label."""
-        return np.random.default_rng(
-            derive_seed(self.family, self.spec.seed, plan.split, plan.index, purpose)
-        )
+        return np.random.default_rng(derive_seed(self.family, *self._seed, plan.split, plan.index, purpose))
 
     def build_scene(self, plan: VideoPlan, actor: Sprite) -> Scene:
         """The scene around ``actor``: a texture of the split, distractors and a camera."""
@@ -118,7 +121,7 @@ class GeneratedDataset(VideoSource, Generic[SpecT]):
         margin = math.ceil(3 * spec.jitter * spec.size)
         number = int(rng.integers(TEXTURES[plan.split]))
         texture_rng = np.random.default_rng(
-            derive_seed(self.family, self.spec.seed, plan.split, "texture", number)
+            derive_seed(self.family, *self._seed, plan.split, "texture", number)
         )
         texture = draw_texture(texture_rng, spec.size + 2 * margin + 1)
         camera = draw_camera(rng, spec.frames, spec.jitter * spec.size)

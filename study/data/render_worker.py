@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from study.data.catalog import open_dataset
 from study.data.generation import FAILED, MADE, GeneratedDataset, VideoPlan
-from study.spec.data import AnyDataset, SyntheticDataset
+from study.spec.datasets import AnyDataset, SyntheticDataset
 
 
 def main() -> int:

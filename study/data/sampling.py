@@ -1,9 +1,14 @@
-"""Which frames of a video make a clip: sparse sampling of TSN (Wang et al. 2016).
+"""Which frames of a video make a clip: sparse sampling of TSN (Wang et al. 2016), and dense sampling.
 
-A video of n frames is cut into T spans of n/T frames, its segments, and one frame is drawn from each. Segment
-k holds the real positions k*n/T up to (k+1)*n/T; a position is rounded down to a frame. Spans need not be
-whole numbers of frames, so no frame at the end of a video is left out, and a video with fewer than T frames
-works without a special case: some frames are drawn twice, in order.
+A clip looks at P places of a video and reads L consecutive images at each (:attr:`ClipSpec.places` and
+:attr:`ClipSpec.consecutive`): one frame for most networks, a snippet of three or five for some, a stack of flow
+images for the flow stream. A place can start at any of n - L + 1 images of a video of n.
+
+Sparse sampling cuts these starts into P equal spans, the segments, and draws one from each. Segment k holds the
+real positions k*m/P up to (k+1)*m/P of m starts; a position is rounded down. Spans need not be whole numbers, so
+no start at the end of a video is left out, and a video that is too short works without a special case: some
+images are drawn twice, in order. Dense sampling takes places ``stride`` apart; where a video ends before the
+clip does, its last place is repeated, so that time never runs backward.
 
 A video that is shown in reverse is sampled like any other and its frames are reversed afterwards, so that
 both directions hold the same frames.
@@ -14,42 +19,57 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Indices = npt.NDArray[np.int64]
+from study.spec.clip import ClipSpec
+from study.spec.views import TestClip
+
+Places = npt.NDArray[np.int64]
+"""Numbers of images, (P, L): L consecutive ones at each of P places."""
 
 
-def sample_train(num_frames: int, segments: int, rng: np.random.Generator) -> Indices:
-    """A random frame of each segment, (T,), in order.
+def sample_train(num_images: int, clip: ClipSpec, rng: np.random.Generator) -> Places:
+    """The images of a random training clip, (P, L), in order.
 
-    >>> sample_train(16, 8, np.random.default_rng(0)) // 2
+    >>> sample_train(16, ClipSpec(frames=8), np.random.default_rng(0))[:, 0] // 2
     array([0, 1, 2, 3, 4, 5, 6, 7])
     """
-    _check(num_frames, segments)
-    positions = (np.arange(segments) + rng.random(segments)) * (num_frames / segments)
-    return np.minimum(positions.astype(np.int64), num_frames - 1)
+    starts = _count_starts(num_images, clip)
+    if clip.sampling == "dense":
+        first = rng.integers(_count_free(starts, clip) + 1)
+        return _expand(first + np.arange(clip.places) * clip.stride, starts, num_images, clip)
+    positions = (np.arange(clip.places) + rng.random(clip.places)) * (starts / clip.places)
+    return _expand(positions.astype(np.int64), starts, num_images, clip)
 
 
-def sample_test(num_frames: int, segments: int, clips: int = 1) -> Indices:
-    """Frames of the test clips, (clips, T), without any randomness.
+def sample_test(num_images: int, clip: ClipSpec, test_clip: TestClip) -> Places:
+    """The images of a test clip, (P, L), without any randomness; see :func:`study.spec.views.derive_clips`.
 
-    One clip takes the center of each segment. A second one takes the start of each (``twice_sample`` of the
-    TSM repository). More than two are spread evenly: clip c of C takes the position (c + 1/2)/C of each
-    segment.
-
-    >>> sample_test(24, 8, 2)
-    array([[ 1,  4,  7, 10, 13, 16, 19, 22],
-           [ 0,  3,  6,  9, 12, 15, 18, 21]])
+    >>> from fractions import Fraction
+    >>> sample_test(24, ClipSpec(frames=8), TestClip("tsn", Fraction(1, 2)))[:, 0]
+    array([ 1,  4,  7, 10, 13, 16, 19, 22])
     """
-    _check(num_frames, segments)
-    if clips < 1:
-        raise ValueError(f"expected at least one clip, got {clips}")
-    # Positions in a segment as numerators over 2 * clips, so that the division below is exact.
-    numerators = [1, 0] if clips == 2 else [2 * clip + 1 for clip in range(clips)]
-    scale = 2 if clips == 2 else 2 * clips
-    starts = np.arange(segments) * scale
-    rows = [(starts + numerator) * num_frames // (scale * segments) for numerator in numerators]
-    return np.stack(rows).astype(np.int64)
+    starts = _count_starts(num_images, clip)
+    above, below = test_clip.position.numerator, test_clip.position.denominator
+    if test_clip.sampling == "dense":
+        first = _count_free(starts, clip) * above // below
+        return _expand(first + np.arange(clip.places) * clip.stride, starts, num_images, clip)
+    # In whole numbers, so that no rounding moves a position that falls on a frame.
+    positions = (np.arange(clip.places) * below + above) * starts // (clip.places * below)
+    return _expand(positions, starts, num_images, clip)
 
 
-def _check(num_frames: int, segments: int) -> None:
-    if num_frames < 1 or segments < 1:
-        raise ValueError(f"expected at least one frame and one segment, got {num_frames} and {segments}")
+def _count_starts(num_images: int, clip: ClipSpec) -> int:
+    """How many images a place can start at; at least one."""
+    if num_images < 1:
+        raise ValueError(f"expected at least one image, got {num_images}")
+    return max(num_images - clip.consecutive + 1, 1)
+
+
+def _count_free(starts: int, clip: ClipSpec) -> int:
+    """By how many images a dense clip can be moved."""
+    return max(starts - 1 - (clip.places - 1) * clip.stride, 0)
+
+
+def _expand(firsts: npt.NDArray[np.int64], starts: int, num_images: int, clip: ClipSpec) -> Places:
+    """Places from their first images; images beyond the last are the last."""
+    within = np.minimum(firsts, starts - 1)
+    return np.minimum(within[:, None] + np.arange(clip.consecutive), num_images - 1).astype(np.int64)

@@ -14,7 +14,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from study.errors import DataError
-from study.spec.data import ClipSpec
+from study.spec.clip import ClipSpec
+from study.spec.views import Crop
 
 SNAP = 3
 """A crop whose side is nearer than this to the output size is taken at that size (TSN)."""
@@ -58,21 +59,31 @@ def draw_training_box(height: int, width: int, clip: ClipSpec, rng: np.random.Ge
     return Box((height - crop_height) // 4 * down, (width - crop_width) // 4 * right, crop_height, crop_width)
 
 
-def place_test_boxes(height: int, width: int, size: int, crops: int) -> list[Box]:
-    """Test crops of ``size`` pixels: the center, or the center between the two ends of the long side.
+def place_test_box(height: int, width: int, size: int, crop: Crop) -> Box:
+    """A test crop of ``size`` pixels: at the center, or at one end of the long side.
 
     Raises:
         DataError: when the frames are smaller than the crop.
     """
     _check_fits(height, width, size)
     top, left = (height - size) // 2, (width - size) // 2
-    if crops == 1:
-        return [Box(top, left, size, size)]
-    if crops != 3:
-        raise ValueError(f"expected 1 or 3 crops, got {crops}")
+    if crop == "center":
+        return Box(top, left, size, size)
+    at_end = crop == "end"
     if width >= height:
-        return [Box(top, x, size, size) for x in (0, left, width - size)]
-    return [Box(y, left, size, size) for y in (0, top, height - size)]
+        return Box(top, (width - size) * at_end, size, size)
+    return Box((height - size) * at_end, left, size, size)
+
+
+def resized_shape(height: int, width: int, target: tuple[int, int] | int | None) -> tuple[int, int]:
+    """(height, width) of frames after :func:`resize_frames`."""
+    if target is None:
+        return height, width
+    if isinstance(target, tuple):
+        return target
+    if height <= width:
+        return target, int(target * width / height)
+    return int(target * height / width), target
 
 
 def resize_frames(frames: Tensor, target: tuple[int, int] | int | None) -> Tensor:
@@ -90,22 +101,31 @@ def crop_frames(frames: Tensor, box: Box, size: int) -> Tensor:
     return resize_frames(cropped, None if (box.height, box.width) == (size, size) else (size, size))
 
 
-def flip_frames(frames: Tensor) -> Tensor:
-    """Left and right exchanged. The label goes with it through the data set's flip map."""
-    return frames.flip(-1)
+def flip_frames(frames: Tensor, *, flow: bool = False) -> Tensor:
+    """Left and right exchanged. The label goes with it through the data set's flip map.
+
+    In flow, horizontal displacements (channels 0, 2, 4, ...) change their sign, which is 255 - v in bytes (TSN).
+    """
+    flipped = frames.flip(-1)
+    if flow:
+        flipped[..., 0::2, :, :] = 255 - flipped[..., 0::2, :, :]
+    return flipped
 
 
 def normalize(clips: Tensor, clip: ClipSpec) -> Tensor:
     """Clips (N, C, T, H, W) of bytes as float32: scaled to 0 to 1, less the mean, over the deviation."""
     shape = (1, -1, 1, 1, 1)
-    mean = torch.tensor(clip.mean, device=clips.device).view(shape)
-    std = torch.tensor(clip.std, device=clips.device).view(shape)
+    mean, std = (torch.tensor(values, device=clips.device).view(shape) for values in clip.normalization)
     return clips.float().div_(255).sub_(mean).div_(std)
 
 
-def to_frames(images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """Decoded images (T, H, W, C) as frames (T, C, H, W), sharing memory."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
+def to_frames(images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stack: int = 1) -> Tensor:
+    """Decoded images (T * stack, H, W, C) as frames (T, stack * C, H, W), sharing memory where nothing is stacked.
+
+    The channels of the first image come first: x1, y1, x2, y2, ... for flow.
+    """
+    frames = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return frames if stack == 1 else torch.unflatten(frames, 0, (-1, stack)).flatten(1, 2)
 
 
 def to_clip(frames: Tensor, *, reverse: bool = False) -> Tensor:

@@ -15,6 +15,9 @@ from study.models.recognizer import Recognizer
 from study.models.weights import PREFIX, Provenance, WeightsReport, account, open_weights
 from study.spec.model import ModelSpec
 
+COLORS = 3
+"""Channels of a color frame."""
+
 
 def build_model(
     spec: ModelSpec, *, num_classes: int, frames: int, seed: int = 0, in_channels: int = 3
@@ -27,7 +30,7 @@ def build_model(
         frames: frames of a clip; T of them where none are stacked (``spec.stack``).
         seed: every layer draws its initial weights from a generator seeded by this and the layer's name, so
             networks that share a layer start equal in it. The global random state is left alone.
-        in_channels: channels of a frame.
+        in_channels: channels of a frame: 3 for color, others for optical flow.
 
     Raises:
         ModelError: when the block cannot be placed as asked.
@@ -36,7 +39,11 @@ def build_model(
     images = _count_images(spec, frames)
     with torch.random.fork_rng(devices=[]):
         backbone = _build_backbone(spec, in_channels * spec.stack, images, seed)
-        file = open_weights(spec.init, spec.backbone, backbone.classifier_keys)
+        file = open_weights(
+            spec.init, spec.backbone, backbone.classifier_keys, is_color=in_channels == COLORS
+        )
+        if file is not None and spec.init.new_classifier:
+            file.drop_classifier()
         names = {PREFIX + name for name in backbone.module.state_dict()}
         plain = {PREFIX + name for name in file.load_into(backbone.module)} if file else set()
         originals = backbone.module.state_dict(keep_vars=True)

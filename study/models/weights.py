@@ -47,11 +47,21 @@ class WeightsReport:
 
 
 class WeightsFile:
-    """The entries of a weights file, and which of them were used."""
+    """The entries of a weights file, and which of them were used.
 
-    def __init__(self, path: Path, entries: dict[str, Tensor], classifier_keys: Iterable[str]) -> None:
+    Args:
+        path: the file.
+        entries: its tensors by name.
+        classifier_keys: what the backbone calls weight and bias of its classifier.
+        is_color: whether the network's frames are color images, as those of the file are; optical flow is not.
+    """
+
+    def __init__(
+        self, path: Path, entries: dict[str, Tensor], classifier_keys: Iterable[str], *, is_color: bool = True
+    ) -> None:
         names = dict(zip(classifier_keys, ("classifier.weight", "classifier.bias"), strict=True))
         self.path = path
+        self.is_color = is_color
         self.entries = {names.get(key, key.removeprefix(PREFIX)): value for key, value in entries.items()}
         self.used: set[str] = set()
         self.inflated: set[str] = set()
@@ -61,7 +71,8 @@ class WeightsFile:
 
         A 2D kernel (C_o, C_i, k, k) fills a 3D one (C_o, C_i, K_T, k, k) divided by K_T, so that a video of
         equal frames gives what the image gave (Carreira and Zisserman, "Quo Vadis", CVPR 2017). The kernel of a
-        first layer, (C_o, 3, k, k), fills that of one for s stacked frames, (C_o, 3 s, k, k), likewise.
+        first layer, (C_o, 3, k, k), fills that of one for s stacked frames, (C_o, 3 s, k, k), likewise; in one for
+        optical flow every channel gets the mean over the three colors (TSN, Wang et al. 2016).
 
         Raises:
             WeightsError: when the shape of one differs. A classifier of other classes is left out instead.
@@ -71,12 +82,11 @@ class WeightsFile:
             value = self.entries.get(name.removeprefix(PREFIX))
             if value is None:
                 continue
+            if _has_other_channels(value, target):
+                value = self._adapt_channels(value, target.shape[1])
             if _is_inflated(value, target):
                 value = value.unsqueeze(2).expand_as(target) / target.shape[2]
                 self.inflated.add(PREFIX + name.removeprefix(PREFIX))
-            if _is_stacked(value, target):
-                times = target.shape[1] // value.shape[1]
-                value = value.repeat(1, times, 1, 1) / times
             if name.startswith("classifier.") and value.shape == (*target.shape, 1, 1, 1):
                 value = value.reshape(target.shape)  # a 1x1x1 convolution is the same linear map
             if value.shape == (1, *target.shape):
@@ -94,6 +104,19 @@ class WeightsFile:
             self.used.add(name.removeprefix(PREFIX))
         return loaded
 
+    def drop_classifier(self) -> None:
+        """Leave the classifier out, whatever its classes."""
+        self.entries = {
+            k: v for k, v in self.entries.items() if not k.startswith(("classifier.", "consensus."))
+        }
+
+    def _adapt_channels(self, kernel: Tensor, channels: int) -> Tensor:
+        """The kernel (C_o, 3, k, k) of a color image for frames of ``channels`` channels."""
+        if not self.is_color:
+            return kernel.mean(dim=1, keepdim=True).expand(-1, channels, -1, -1)
+        times = channels // 3
+        return kernel.repeat(1, times, 1, 1) / times
+
     def holds_2d_kernel(self, name: str) -> bool:
         """Whether there is an entry for the parameter ``name``, and it is the kernel of a 2D convolution."""
         value = self.entries.get(name.removeprefix(PREFIX))
@@ -105,15 +128,17 @@ def _is_inflated(value: Tensor, target: Tensor) -> bool:
     return target.dim() == 5 and value.shape == (*target.shape[:2], *target.shape[3:])
 
 
-def _is_stacked(value: Tensor, target: Tensor) -> bool:
-    """Whether ``value`` is the kernel of an RGB image and ``target`` that of several, stacked as channels."""
-    if value.dim() != 4 or target.dim() != 4 or value.shape[1] != 3 or target.shape[1] <= 3:
+def _has_other_channels(value: Tensor, target: Tensor) -> bool:
+    """Whether ``value`` is the kernel of a color image and ``target`` the same layer's, for other frames."""
+    if value.dim() != 4 or target.dim() not in (4, 5) or value.shape[1] != 3 or target.shape[1] == 3:
         return False
-    return target.shape[1] % 3 == 0 and value[:, :1].shape == target[:, :1].shape
+    return (value.shape[0], *value.shape[2:]) == (target.shape[0], *target.shape[-2:])
 
 
-def open_weights(init: InitSpec, backbone: str, classifier_keys: Iterable[str]) -> WeightsFile | None:
-    """Read the file that ``init`` names; None for random weights.
+def open_weights(
+    init: InitSpec, backbone: str, classifier_keys: Iterable[str], *, is_color: bool = True
+) -> WeightsFile | None:
+    """Read the file that ``init`` names; None for random weights. See :class:`WeightsFile`.
 
     Raises:
         WeightsError: when it is absent, damaged, or holds something else than tensors.
@@ -123,7 +148,7 @@ def open_weights(init: InitSpec, backbone: str, classifier_keys: Iterable[str]) 
         return None
     if init.weights == "imagenet":
         _check_imagenet(path, backbone)
-    return WeightsFile(path, _read(path), classifier_keys)
+    return WeightsFile(path, _read(path), classifier_keys, is_color=is_color)
 
 
 def _check_imagenet(path: Path, backbone: str) -> None:

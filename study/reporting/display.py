@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from study.analysis.published import RowSpec
-from study.analysis.tables import NOT_DONE, ArmResult, RepeatResult, Spread, TableResult, describe_problems
+from study.analysis.tables import (
+    NOT_DONE,
+    Accuracy,
+    ArmResult,
+    RepeatResult,
+    Spread,
+    TableResult,
+    describe_problems,
+)
+from study.spec.resolved import UsedDataset
 
 MEASURED, PUBLISHED, COST_CHECK = "measured here", "published", "cost at the paper's scale"
 NOTHING = "—"
@@ -43,16 +52,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """Heading of a column and of the group it belongs to; ``first`` where a group begins beside another."""
+    """Heading of a column and of the group it belongs to; ``first`` where a group begins beside another,
+    ``published`` where its numbers are the paper's.
+    """
 
     group: str
     header: str
     first: bool = False
-
-    @property
-    def published(self) -> bool:
-        """Whether its numbers are the paper's."""
-        return self.group == PUBLISHED
+    published: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,16 +117,19 @@ def build_display(table: TableResult) -> Display:
     with_counted = with_published and any(row.counted for row in table.rows)
     rows = []
     for row in table.rows:
-        cells = _measured_cells(row, notes)
+        cells = [_label_cell(row, notes)]
+        for accuracy in row.accuracies:
+            cells += _accuracy_cells(row, accuracy, notes)
+        cells += [Cell(_number(row.params_m, 3)), Cell(_number(row.gmacs_per_view, 4))]
         if with_published:
-            cells += _published_cells(row.published, notes)
+            cells += _published_cells(table, row.published, notes)
         if with_counted:
             cells += _cost_cells(row, notes)
         rows.append(tuple(cells))
     return Display(
         name=spec.name,
         title=spec.title,
-        columns=_columns(spec.row_header, with_published, with_counted),
+        columns=_columns(table, with_published, with_counted),
         rows=tuple(rows),
         baseline=next(index for index, row in enumerate(table.rows) if row.is_baseline),
         notes=tuple(notes.texts),
@@ -127,13 +137,20 @@ def build_display(table: TableResult) -> Display:
     )
 
 
-def _columns(row_header: str, with_published: bool, with_counted: bool) -> tuple[Column, ...]:
-    columns = [Column("", row_header)]
-    columns += [
-        Column(MEASURED, name) for name in ("top-1, %", "Δ, points", "top-5, %", "params, M", "GMACs")
-    ]
+def _columns(table: TableResult, with_published: bool, with_counted: bool) -> tuple[Column, ...]:
+    columns = [Column("", table.experiment.spec.row_header)]
+    for dataset in table.datasets:
+        columns += [
+            Column(_group(MEASURED, table, dataset), name) for name in ("top-1, %", "Δ, points", "top-5, %")
+        ]
+    columns += [Column(MEASURED, name) for name in ("params, M", "GMACs")]
     if with_published:
-        columns += [Column(PUBLISHED, name) for name in ("top-1, %", "top-5, %", "params, M", "GFLOPs")]
+        for dataset in table.datasets:
+            columns += [
+                Column(_group(PUBLISHED, table, dataset), name, published=True)
+                for name in ("top-1, %", "top-5, %")
+            ]
+        columns += [Column(PUBLISHED, name, published=True) for name in ("params, M", "GFLOPs")]
     if with_counted:
         columns += [Column(COST_CHECK, name) for name in ("params, M", "GMACs", "published")]
     return tuple(
@@ -142,41 +159,63 @@ def _columns(row_header: str, with_published: bool, with_counted: bool) -> tuple
     )
 
 
-def _measured_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
-    problems = [trial for trial in row.repeats if trial.state != "done"]
-    state = "done"
-    if problems:
-        state = problems[0].state if row.top1 is None else "partial"
+def _group(kind: str, table: TableResult, dataset: UsedDataset) -> str:
+    """The heading of a data set's columns; with one data set they need none of their own."""
+    return f"{kind}, {dataset.label}" if len(table.datasets) > 1 else kind
+
+
+def _label_cell(row: ArmResult, notes: Footnotes) -> Cell:
     spec = row.arm.spec
     about = f"Mean of the scores of {', '.join(spec.fuse)}." if spec.fuse else ""
     about = f"Not built: {spec.published_only}" if spec.published_only else about
-    label = Cell(
-        row.arm.label + (" (baseline)" if row.is_baseline else ""),
-        notes.add(spec.note.strip(), about.strip()),
+    label = row.arm.label + (" (baseline)" if row.is_baseline else "")
+    return Cell(label, notes.add(spec.note.strip(), about.strip(), _describe_parent(row)))
+
+
+def _describe_parent(row: ArmResult) -> str:
+    """Where the weights that a row starts from come from."""
+    parent = next((arm.parent for arm in row.arm.arms if arm.parent), None)
+    if parent is None:
+        return ""
+    same = parent.row == row.arm.name
+    return (
+        f"Starts, repeat by repeat, from the weights of {'the same arm' if same else parent.row} of "
+        f"{parent.experiment}."
     )
-    marks = notes.add(*(f"{text[:1].upper()}{text[1:]}." for text in describe_problems(row.repeats)))
-    planned = len(row.repeats)
-    absence = NOTHING if spec.published_only else _absence(problems)
-    top1 = Cell(_accuracy(row.top1, planned) if row.top1 else absence, marks, _links(row.repeats), state)
+
+
+def _accuracy_cells(row: ArmResult, accuracy: Accuracy, notes: Footnotes) -> list[Cell]:
+    repeats = accuracy.repeats
+    prefix = f"{accuracy.dataset.label} " if len(row.accuracies) > 1 else ""
+    problems = [trial for trial in repeats if trial.state != "done"]
+    state = "done"
+    if problems:
+        state = problems[0].state if accuracy.top1 is None else "partial"
+    texts = [f"{text[:1].upper()}{text[1:]}." for text in describe_problems(repeats)]
+    planned = len(repeats)
+    absence = NOTHING if row.arm.spec.published_only else _absence(problems)
+    top1 = accuracy.top1
+    shown = _accuracy(top1, planned) if top1 else absence
     return [
-        label,
-        top1,
-        Cell("0" if row.is_baseline and row.top1 else _delta(row.delta, planned)),
-        Cell(_accuracy(row.top5, row.top5.n if row.top5 else planned)),
-        Cell(_number(row.params_m, 3)),
-        Cell(_number(row.gmacs_per_view, 4)),
+        Cell(shown, notes.add(*texts, _describe_repeated(repeats)), _links(repeats, prefix), state),
+        Cell("0" if row.is_baseline and top1 else _delta(accuracy.delta, planned)),
+        Cell(_accuracy(accuracy.top5, accuracy.top5.n if accuracy.top5 else planned)),
     ]
 
 
-def _published_cells(published: RowSpec | None, notes: Footnotes) -> list[Cell]:
+def _describe_repeated(repeats: tuple[RepeatResult, ...]) -> str:
+    count = max((result.repeated for result in repeats), default=0)
+    return f"{count} videos are so short that some of their views show the same pixels." if count else ""
+
+
+def _published_cells(table: TableResult, published: RowSpec | None, notes: Footnotes) -> list[Cell]:
+    names = [table.published_key(dataset, name) for dataset in table.datasets for name in ("top1", "top5")]
     if published is None:
-        return [Cell(NOTHING)] * 4
+        return [Cell(NOTHING)] * (len(names) + 2)
     cells = []
-    for name in ("top1", "top5", "params_m", "gflops"):
+    for name in (*names, "params_m", "gflops"):
         value = published.values.get(name)
-        quoted = (
-            f"Quoted: {published.source}." if published.origin == "cited" and name.startswith("top") else ""
-        )
+        quoted = f"Quoted: {published.source}." if published.origin == "cited" and "top" in name else ""
         marks = notes.add(
             published.doubts.get(name, ""), quoted, published.note if name == "params_m" else ""
         )
@@ -199,15 +238,15 @@ def _cost_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
     ]
 
 
-def _links(repeats: tuple[RepeatResult, ...]) -> tuple[Link, ...]:
-    return tuple(
-        Link(
-            f"r{trial.repeat} " + (f"{100 * trial.top1:.1f}" if trial.top1 is not None else trial.state),
-            trial.fragment,
-            trial.state,
-        )
-        for trial in repeats
-    )
+def _links(repeats: tuple[RepeatResult, ...], prefix: str) -> tuple[Link, ...]:
+    """The runs behind a cell; ``prefix`` says on which data set, where there are several."""
+    links = []
+    for result in repeats:
+        for number, trial in enumerate(result.trials, start=1):
+            fold = f" fold {number}" if result.folds else ""
+            value = f"{100 * trial.top1:.1f}" if trial.top1 is not None else trial.state
+            links.append(Link(f"{prefix}r{result.repeat}{fold} {value}", trial.fragment, trial.state))
+    return tuple(links)
 
 
 def _absence(problems: list[RepeatResult]) -> str:
@@ -253,6 +292,10 @@ def _legend(table: TableResult, with_published: bool) -> str:
         )
     else:
         parts.append("One repeat, so no spread; Δ is the difference in top-1 to the baseline.")
+    parts += [f"{dataset.label}: {dataset.about.rstrip('.')}." for dataset in table.datasets if dataset.about]
+    folds = max(len(dataset.folds) for dataset in table.datasets)
+    if folds > 1:
+        parts.append("Accuracies are means over the folds.")
     if with_published and table.view.published is not None:
         parts.append(f"Published: {table.view.published.source}; {table.view.published.setting}.")
         parts.append("GMACs and what the paper calls GFLOPs are multiply-accumulates of one view.")

@@ -17,6 +17,7 @@ from study.reporting.figures import (
     save_figure,
 )
 from study.spec.experiment import FigureSpec
+from study.spec.resolved import UsedDataset
 
 ATTENTION_COLUMNS = ["arm", "repeat", "trial_id", "index", "site", "stage", "alpha_s", "alpha_t"]
 COST_FIGURE = ("accuracy_by_cost", "Accuracy against cost")
@@ -37,7 +38,8 @@ def draw_figures(
         )
         for table in tables
     }
-    return by_experiment, (_draw_cost(tables, colors, folder),)
+    datasets = {dataset.name: dataset for table in tables for dataset in table.datasets}
+    return by_experiment, tuple(_draw_cost(tables, used, colors, folder) for used in datasets.values())
 
 
 def attention_frame(spec: FigureSpec, table: TableResult, attention: pd.DataFrame) -> pd.DataFrame:
@@ -46,15 +48,15 @@ def attention_frame(spec: FigureSpec, table: TableResult, attention: pd.DataFram
     for row in table.rows:
         if row.arm.name not in spec.arms:
             continue
-        for trial in row.repeats:
+        for trial in row.trials:
             part = attention[attention["trial_id"] == trial.trial_id]
             if trial.top1 is not None and len(part):
                 parts.append(part.assign(arm=row.arm.label, repeat=trial.repeat)[ATTENTION_COLUMNS])
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def cost_frame(tables: Sequence[TableResult]) -> pd.DataFrame:
-    """Accuracy and cost of every arm that has both.
+def cost_frame(tables: Sequence[TableResult], dataset: str = "") -> pd.DataFrame:
+    """Accuracy on one data set, and cost, of every arm that has both.
 
     Arms of several tables that are the same trials are one row, under the name and experiment that come
     first; ``names`` holds them all.
@@ -62,22 +64,23 @@ def cost_frame(tables: Sequence[TableResult]) -> pd.DataFrame:
     points: dict[tuple[str, ...], dict[str, object]] = {}
     for table in tables:
         for row in table.rows:
-            if row.top1 is None or row.gmacs_per_view is None:
+            accuracy = next((a for a in row.accuracies if a.dataset.name == dataset), None)
+            if accuracy is None or accuracy.top1 is None or row.gmacs_per_view is None:
                 continue
-            name = f"{row.arm.label} ({table.experiment.name})"
-            same = points.get(tuple(sorted(trial.trial_id for trial in row.repeats)))
-            if same is not None:
-                same["names"] = f"{same['names']}\n= {name}"
+            top1, name = accuracy.top1, f"{row.arm.label} ({table.experiment.name})"
+            key = tuple(sorted(trial.trial_id for result in accuracy.repeats for trial in result.trials))
+            if key in points:
+                points[key]["names"] = f"{points[key]['names']}\n= {name}"
                 continue
-            points[tuple(sorted(trial.trial_id for trial in row.repeats))] = {
+            points[key] = {
                 "experiment": table.experiment.name,
                 "arm": row.arm.name,
                 "names": name,
                 "gmacs_per_view": row.gmacs_per_view,
                 "params_m": row.params_m,
-                "top1_percent": 100 * row.top1.mean,
-                "top1_std": None if row.top1.std is None else 100 * row.top1.std,
-                "repeats": row.top1.n,
+                "top1_percent": 100 * top1.mean,
+                "top1_std": None if top1.std is None else 100 * top1.std,
+                "repeats": top1.n,
             }
     return pd.DataFrame(list(points.values()))
 
@@ -107,10 +110,15 @@ def _draw_attention(
 
 
 def _draw_cost(
-    tables: Sequence[TableResult], colors: dict[str, tuple[float, float, float]], folder: Path
+    tables: Sequence[TableResult],
+    dataset: UsedDataset,
+    colors: dict[str, tuple[float, float, float]],
+    folder: Path,
 ) -> FigureFiles:
     name, title = COST_FIGURE
-    frame = cost_frame(tables)
+    if dataset.name:
+        name, title = f"{name}-{dataset.name}", f"{title}, {dataset.label}"
+    frame = cost_frame(tables, dataset.name)
     if frame.empty:
         return FigureFiles(name, title, missing="Not drawn: no finished trial has both accuracy and cost.")
     figure = draw_accuracy_by_cost(frame, title, colors)

@@ -11,12 +11,26 @@ from study.spec.trial import Trial
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a trial runs.
+
+    Attributes:
+        folder: the trial's folder in the store.
+        data_dir: where synthetic videos lie.
+        parent: folder of the trial whose final weights it starts from; None without one.
+    """
+
+    folder: Path
+    data_dir: Path
+    parent: Path | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """A trial to run and where."""
 
     trial: Trial
-    folder: Path
-    data_dir: Path
+    place: Place
 
 
 class Events(Protocol):

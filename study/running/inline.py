@@ -17,5 +17,5 @@ class InlineExecutor:
         for job in jobs:
             trial_id = job.trial.trial_id
             events.started(trial_id)
-            run_trial(job.trial, job.folder, data_dir=job.data_dir, tick=partial(events.epoch, trial_id))
+            run_trial(job.trial, job.place, partial(events.epoch, trial_id))
             events.ended(trial_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,10 +12,10 @@ from study.data.catalog import open_dataset
 from study.errors import StudyError
 from study.running.fingerprint import fingerprint_code, list_changes
 from study.running.store import Store
-from study.spec.data import AnyDataset
-from study.spec.loading import Arm, Experiment, Study
+from study.spec.datasets import AnyDataset
 from study.spec.model import ModelSpec
-from study.spec.record import TrialRecord
+from study.spec.record import TrialRecord, has_protocols
+from study.spec.resolved import Arm, Experiment, Study
 from study.spec.trial import Trial
 from study.spec.weights_digest import weights_digest
 
@@ -31,6 +31,8 @@ class State(StrEnum):
     """Trained, but the protocols have changed: it will be evaluated again, not trained."""
     FAILED = "failed"
     """Its record says that it failed. Run again only when asked."""
+    BLOCKED = "blocked"
+    """The trial whose weights it starts from has failed."""
     MISSING = "missing"
     """No record: it has not run, or was interrupted."""
 
@@ -57,6 +59,8 @@ class PlannedTrial:
     state: State = State.MISSING
     reason: str = ""
     record: TrialRecord | None = None
+    parent: PlannedTrial | None = None
+    """The trial whose final weights it starts from."""
 
     @property
     def trial_id(self) -> str:
@@ -72,7 +76,7 @@ class PlannedTrial:
 @dataclass
 class Plan:
     """The trials of a study, in the order in which they run: repeat by repeat over all arms, so that a study
-    that is cut short has the same number of repeats for every arm.
+    that is cut short has the same number of repeats for every arm. A trial comes after the one it starts from.
     """
 
     study: Study
@@ -82,7 +86,20 @@ class Plan:
 
     def runnable(self, retry: frozenset[State] = frozenset()) -> list[PlannedTrial]:
         """The trials that a launch runs; ``retry`` adds states that run only when asked."""
-        return [planned for planned in self.trials if planned.state in RUNNABLE | retry]
+        states = RUNNABLE | retry | ({State.BLOCKED} if State.FAILED in retry else frozenset())
+        return [planned for planned in self.trials if planned.state in states]
+
+    def waves(self, todo: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
+        """``todo`` in groups of which each can start when those before it are done."""
+        waves: list[list[PlannedTrial]] = []
+        level: dict[str, int] = {}
+        for planned in todo:
+            parent = planned.parent
+            number = level.get(parent.trial_id, -1) + 1 if parent else 0
+            level[planned.trial_id] = number
+            waves += [[] for _ in range(number + 1 - len(waves))]
+            waves[number].append(planned)
+        return waves
 
     def count(self, state: State) -> int:
         """How many trials are in ``state``."""
@@ -119,6 +136,7 @@ def make_plan(study: Study, store: Store) -> Plan:
     """
     warnings: list[str] = []
     trials: dict[str, PlannedTrial] = {}
+    cells: dict[tuple[str, str, int], PlannedTrial] = {}
     repeats = max((experiment.repeats for experiment in study.experiments), default=0)
     digests = _Digests(store.data, warnings)
     for repeat in range(repeats):
@@ -126,7 +144,7 @@ def make_plan(study: Study, store: Store) -> Plan:
             if repeat >= experiment.repeats:
                 continue
             for arm in experiment.arms:
-                _add(trials, experiment, arm, repeat, digests)
+                _add(trials, cells, (experiment, arm, repeat), digests)
     for planned in trials.values():
         _judge(planned, store)
     return Plan(study, list(trials.values()), warnings)
@@ -161,30 +179,42 @@ class _Digests:
 
 
 def _add(
-    trials: dict[str, PlannedTrial], experiment: Experiment, arm: Arm, repeat: int, digests: _Digests
+    trials: dict[str, PlannedTrial],
+    cells: dict[tuple[str, str, int], PlannedTrial],
+    cell: tuple[Experiment, Arm, int],
+    digests: _Digests,
 ) -> None:
+    experiment, arm, repeat = cell
     settings = arm.settings
-    trial = Trial(settings, repeat, digests.of_data(settings.data), digests.of_weights(settings.model))
-    use = Use(experiment.name, arm.name, repeat)
-    existing = trials.get(trial.trial_id)
-    if existing is None:
-        trials[trial.trial_id] = PlannedTrial(trial, [use])
-    else:
-        existing.uses.append(use)
+    parent = cells[(arm.parent.experiment, arm.parent.row, repeat)] if arm.parent else None
+    trial = Trial(
+        settings,
+        repeat,
+        digests.of_data(settings.data),
+        digests.of_weights(settings.model),
+        parent.trial_id if parent else "",
+    )
+    planned = trials.setdefault(trial.trial_id, PlannedTrial(trial, [], parent=parent))
+    planned.uses.append(Use(experiment.name, arm.name, repeat))
+    # A parent is known by its row: it is on one data set.
+    cells[(experiment.name, arm.row, repeat)] = planned
 
 
 def _judge(planned: PlannedTrial, store: Store) -> None:
     """Fill in state and reason from the store."""
     record = store.record(planned.trial_id)
     planned.record = record
-    if record is None:
+    if record is None and planned.parent is not None and planned.parent.state is State.FAILED:
+        planned.state = State.BLOCKED
+        planned.reason = f"starts from {planned.parent.trial_id}, which failed"
+    elif record is None:
         interrupted = (store.folder(planned.trial_id) / "checkpoint.pt").exists()
         planned.reason = "interrupted; goes on from its checkpoint" if interrupted else "not run yet"
     elif record.status != "completed":
         planned.state = State.FAILED
         failure = record.failure
         planned.reason = f"{failure.kind}: {failure.message}" if failure else record.status
-    elif record.evaluation_fingerprint != planned.trial.evaluation_fingerprint:
+    elif not has_protocols(record, planned.trial):
         planned.state, planned.reason = State.PROTOCOL, "the evaluation protocols have changed"
     else:
         changes = list_changes(record.code, fingerprint_code(planned.trial.settings))

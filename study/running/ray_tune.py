@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from study.errors import SchedulingError
@@ -162,9 +161,7 @@ def _make_trainable(jobs: dict[str, Job]) -> Callable[[dict[str, Any]], None]:
     It runs in the driver's working directory, so that relative paths in an experiment mean the same files.
     """
     directory = os.getcwd()
-    places = {
-        trial_id: (job.trial.to_json(), str(job.folder), str(job.data_dir)) for trial_id, job in jobs.items()
-    }
+    places = {trial_id: (job.trial.to_json(), job.place) for trial_id, job in jobs.items()}
 
     def trainable(config: dict[str, Any]) -> None:
         from ray import tune
@@ -172,13 +169,8 @@ def _make_trainable(jobs: dict[str, Job]) -> Callable[[dict[str, Any]], None]:
         from study.running.run_trial import run_trial
         from study.spec.trial import Trial
 
-        trial, folder, data_dir = places[config["trial"]]
+        trial, place = places[config["trial"]]
         with chdir(directory):
-            run_trial(
-                Trial.from_json(trial),
-                Path(folder),
-                data_dir=Path(data_dir),
-                tick=lambda epoch: tune.report({"epoch": epoch}),
-            )
+            run_trial(Trial.from_json(trial), place, lambda epoch: tune.report({"epoch": epoch}))
 
     return trainable

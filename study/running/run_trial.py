@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-import io
-import json
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from study.cost.count import count_cost
 from study.data.catalog import open_dataset
-from study.data.dataset import ClipDataset, ViewDataset, build_loader
+from study.data.dataset import ClipDataset, Videos
+from study.data.loading import build_clip_loader
 from study.data.manifest import Manifest
-from study.errors import DataError
+from study.data.opening import prepare_videos
+from study.errors import DataError, StoreError
 from study.models.build import build_model
 from study.models.recognizer import Recognizer
 from study.running.environment import describe_environment
+from study.running.executor import Place
 from study.running.fingerprint import fingerprint_code
+from study.running.measuring import Measured, build_test_loader, measure_protocols
 from study.running.store import discard_attempt
+from study.running.trial_files import append_metrics, has_metrics, read_scores, write_scores
 from study.seeding import derive_seed
+from study.spec.model import InitSpec, ModelSpec
 from study.spec.record import (
-    BlockAttention,
     Cost,
     DataHealth,
     Failure,
     ProtocolMetrics,
     TrialRecord,
+    has_protocols,
     load_record,
     save_record,
-    write_atomically,
     write_json,
 )
 from study.spec.trial import Trial
+from study.spec.views import derive_views
+from study.training.checkpoint import load_checkpoint
 from study.training.device import choose_device, set_up_arithmetic
 from study.training.evaluate import evaluate
 from study.training.fit import EpochReport, fit
 from study.training.metrics import measure_protocol
 
 Tick = Callable[[int], None]
-Batches = DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
 @dataclass
@@ -53,11 +54,11 @@ class _Run:
     """What a trial has gathered so far; whatever is there goes into the record, also of a failed trial."""
 
     started_at: float = field(default_factory=time.time)
-    metrics: dict[str, ProtocolMetrics] = field(default_factory=dict)
+    measured: Measured = field(default_factory=Measured)
     train: EpochReport = field(default_factory=lambda: EpochReport(0, {}))
-    attention: list[BlockAttention] = field(default_factory=list)
     cost: Cost | None = None
     data: DataHealth | None = None
+    killed: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def lap(self, part: str, since: float) -> float:
@@ -67,44 +68,51 @@ class _Run:
         return now
 
 
-def run_trial(trial: Trial, folder: Path, *, data_dir: Path, tick: Tick = lambda epoch: None) -> TrialRecord:
-    """Train and evaluate ``trial``; return its record, which is then also in ``folder``.
+def run_trial(trial: Trial, place: Place, tick: Tick = lambda epoch: None) -> TrialRecord:
+    """Train and evaluate ``trial``; return its record, which is then also in its folder.
 
-    A trial that has a completed record of the same protocols returns it untouched. One whose protocols have
-    changed is evaluated again from its final weights. One that was interrupted goes on from its checkpoint.
+    A trial that has a completed record with all protocols returns it untouched. One that lacks a protocol derives
+    it from the stored scores, and runs its final weights for those views only that no other protocol had. One
+    that was interrupted goes on from its checkpoint.
 
     Args:
         trial: what to run.
-        folder: the trial's folder in the store.
-        data_dir: where synthetic videos lie.
+        place: where.
         tick: called with the number of epochs done after each; what it raises stops the trial without a record.
 
     Returns:
         The record. A failure inside the trial is a record with status "failed", not an exception;
         KeyboardInterrupt and SystemExit pass through and leave the checkpoint to go on from.
     """
-    existing = folder / "record.json"
-    if existing.exists():
-        record = load_record(existing)
-        if record.status == "completed" and record.evaluation_fingerprint == trial.evaluation_fingerprint:
+    folder = place.folder
+    record = load_record(folder / "record.json") if (folder / "record.json").exists() else None
+    if record is not None and record.status == "completed":
+        if has_protocols(record, trial):
             return record
-    _note_start(trial, folder)
+        return _measure_again(trial, place, record)
+    if record is not None:
+        # What a failed attempt left behind is removed: it begins anew.
+        discard_attempt(folder)
+    if not (folder / "trial.json").exists():
+        write_json(folder / "trial.json", {"trial": trial.to_json(), "started_at": time.time()})
     device = choose_device(trial.settings.resources.gpus)
     run, failure = _Run(), None
     try:
-        _run(trial, folder, data_dir, device, run, tick)
+        _run(trial, place, device, run, tick)
     except Exception as error:
-        failure = Failure(kind=type(error).__name__, message=str(error), traceback=traceback.format_exc())
+        failure = _describe_failure(error)
+    measured = run.measured
     record = TrialRecord(
         trial_id=trial.trial_id,
         status="failed" if failure else "completed",
         trial=trial.to_json(),
-        evaluation_fingerprint=trial.evaluation_fingerprint,
-        metrics=run.metrics,
+        protocols=measured.protocols,
+        primary=trial.settings.evaluation.primary,
+        metrics=measured.metrics,
         train=run.train.metrics,
-        attention=run.attention,
+        attention=measured.attention,
         cost=run.cost,
-        data=run.data,
+        data=run.data.model_copy(update={"killed": run.killed}) if run.data else None,
         environment=describe_environment(device),
         code=fingerprint_code(trial.settings),
         started_at=run.started_at,
@@ -113,71 +121,141 @@ def run_trial(trial: Trial, folder: Path, *, data_dir: Path, tick: Tick = lambda
         epochs_done=run.train.epoch,
         failure=failure,
     )
-    save_record(record, existing)
+    save_record(record, folder / "record.json")
     return record
 
 
-def _note_start(trial: Trial, folder: Path) -> None:
-    """Write ``trial.json``; the start of an interrupted trial is kept when it goes on.
+def _measure_again(trial: Trial, place: Place, record: TrialRecord) -> TrialRecord:
+    """Add the protocols that ``record`` lacks; a failure leaves it as it was."""
+    began = time.perf_counter()
+    settings, folder = trial.settings, place.folder
+    device = choose_device(settings.resources.gpus)
 
-    What a failed attempt left behind is removed: it begins anew.
-    """
-    if (folder / "record.json").exists() and load_record(folder / "record.json").status != "completed":
-        discard_attempt(folder)
-    if not (folder / "trial.json").exists():
-        write_json(folder / "trial.json", {"trial": trial.to_json(), "started_at": time.time()})
+    def load_model() -> Recognizer:
+        state = load_checkpoint(folder / "checkpoint.pt")
+        if state is None or state["epoch"] < settings.training.epochs:
+            raise StoreError(
+                f"{folder / 'checkpoint.pt'}: the final weights are missing; launch --retry stale"
+            )
+        classes = int(state["model"]["classifier.bias"].shape[0])
+        model = _build(trial, settings.model.model_copy(update={"init": InitSpec()}), classes)
+        model.load_state_dict(state["model"])
+        return model.to(device)
 
-
-def _run(trial: Trial, folder: Path, data_dir: Path, device: torch.device, run: _Run, tick: Tick) -> None:
-    settings, since = trial.settings, time.perf_counter()
     set_up_arithmetic(settings.training, threads=int(settings.resources.cpus))
-    source = open_dataset(settings.data, data_dir)
+    stored = read_scores(folder, record.protocols)
+    known = record.attention if record.primary == settings.evaluation.primary else None
+    measured = measure_protocols(
+        trial, load_model, lambda: _open_manifest(trial, place), stored=stored, attention=known
+    )
+    write_scores(folder, measured.scores)
+    seconds = dict(record.seconds)
+    seconds["evaluate"] = seconds.get("evaluate", 0.0) + time.perf_counter() - began
+    data = record.data
+    if data is not None and measured.killed:
+        data = data.model_copy(update={"killed": data.killed | measured.killed})
+    updated = record.model_copy(
+        update={
+            "trial": trial.to_json(),
+            "protocols": measured.protocols,
+            "primary": settings.evaluation.primary,
+            "metrics": measured.metrics,
+            "attention": measured.attention,
+            "data": data,
+            "seconds": seconds,
+            "ended_at": time.time(),
+        }
+    )
+    save_record(updated, folder / "record.json")
+    return updated
+
+
+def _describe_failure(error: Exception) -> Failure:
+    return Failure(kind=type(error).__name__, message=str(error), traceback=traceback.format_exc())
+
+
+def _open_manifest(trial: Trial, place: Place) -> Manifest:
+    """The videos of ``trial``, made where they can be made."""
+    source = open_dataset(trial.settings.data, place.data_dir)
     manifest = source.manifest()
     if manifest.digest != trial.data_digest:
         raise DataError(
             f"the data changed since the trial was planned: {trial.data_digest} is now {manifest.digest}"
         )
-    source.prepare(None)
+    prepare_videos(source, manifest, trial.settings.clip.modality)
+    return manifest
+
+
+def _run(trial: Trial, place: Place, device: torch.device, run: _Run, tick: Tick) -> None:
+    settings, since = trial.settings, time.perf_counter()
+    set_up_arithmetic(settings.training, threads=int(settings.resources.cpus))
+    manifest = _open_manifest(trial, place)
     run.data = DataHealth(
         train_videos=len(manifest.train),
         val_videos=len(manifest.val),
         excluded=manifest.excluded,
         digest=manifest.digest,
+        checked=manifest.checked,
     )
-    seed = derive_seed("repeat", settings.training.seed, trial.repeat)
-    classes, frames = len(manifest.classes), settings.clip.frames
-    run.cost = count_cost(settings.model, num_classes=classes, frames=frames, size=settings.clip.size)
-    model = build_model(settings.model, num_classes=classes, frames=frames, seed=seed).to(device)
+    classes, clip = len(manifest.classes), settings.clip
+    run.cost = count_cost(
+        settings.model, num_classes=classes, frames=clip.frames, size=clip.size, in_channels=clip.channels
+    )
+    model = _build(trial, _initial_model(trial, place), classes).to(device)
     since = run.lap("setup", since)
-    _train(trial, model, manifest, folder, seed, run, tick)
+    _train(trial, model, manifest, place.folder, run, tick)
     since = run.lap("train", since)
-    _evaluate(trial, model, manifest, folder, run)
+    _evaluate(trial, model, manifest, place.folder, run)
     run.lap("evaluate", since)
 
 
-def _train(
-    trial: Trial, model: Recognizer, manifest: Manifest, folder: Path, seed: int, run: _Run, tick: Tick
-) -> None:
-    settings = trial.settings
-    dataset = ClipDataset(
-        manifest,
-        manifest.train,
-        settings.clip,
-        seed=seed,
-        frame_cache_mib=settings.resources.frame_cache_mib,
+def _initial_model(trial: Trial, place: Place) -> ModelSpec:
+    """The model with the weights that it starts from: those of its parent, where it has one."""
+    model = trial.settings.model
+    if not trial.parent:
+        return model
+    if place.parent is None or not (place.parent / "record.json").exists():
+        raise StoreError(
+            f"trial {trial.trial_id} starts from the weights of {trial.parent}, which is not done"
+        )
+    weights = place.parent / "checkpoint.pt"
+    return model.model_copy(
+        update={"init": model.init.model_copy(update={"weights": weights, "new_classifier": True})}
     )
-    loader = build_loader(dataset, settings.training.batch_size, settings.resources.loader_workers)
-    every = settings.evaluation.every
+
+
+def _build(trial: Trial, model: ModelSpec, classes: int) -> Recognizer:
+    clip = trial.settings.clip
+    seed = _seed(trial)
+    return build_model(model, num_classes=classes, frames=clip.frames, seed=seed, in_channels=clip.channels)
+
+
+def _seed(trial: Trial) -> int:
+    """The seed that all arms of a repeat share."""
+    return derive_seed("repeat", trial.settings.training.seed, trial.repeat)
+
+
+def _train(trial: Trial, model: Recognizer, manifest: Manifest, folder: Path, run: _Run, tick: Tick) -> None:
+    settings, seed = trial.settings, _seed(trial)
+    resources, every = settings.resources, settings.evaluation.every
+    videos = Videos(manifest, manifest.train, settings.clip, resources.frame_cache_mib)
+    dataset = ClipDataset(videos, seed)
+    loader = build_clip_loader(
+        dataset,
+        settings.training.batch_size,
+        workers=resources.loader_workers,
+        limit_s=resources.decode_limit_s,
+        crop_on_device=next(model.parameters()).device.type == "cuda",
+    )
 
     def on_epoch(report: EpochReport) -> None:
         run.train = report
         # The line of the last epoch waits for the final evaluation: a line never changes once written.
-        if report.epoch < settings.training.epochs and not _has_metrics(folder, report.epoch):
+        if report.epoch < settings.training.epochs and not has_metrics(folder, report.epoch):
             metrics = dict(report.metrics)
             if every and report.epoch % every == 0:
-                result = evaluate(model, _view_loader(trial, manifest, settings.evaluation.primary), settings)
-                metrics |= _validation_metrics(measure_protocol(result.scores, result.labels))
-            _append_metrics(folder, report.epoch, metrics)
+                metrics |= _validation_metrics(_validate(trial, model, manifest))
+            append_metrics(folder, report.epoch, metrics)
         tick(report.epoch)
 
     run.train = fit(
@@ -189,53 +267,25 @@ def _train(
         on_epoch=on_epoch,
         start_epoch=dataset.set_epoch,
     )
+    run.killed |= loader.killed
+
+
+def _validate(trial: Trial, model: Recognizer, manifest: Manifest) -> ProtocolMetrics:
+    """The primary protocol amid training."""
+    evaluation, clip = trial.settings.evaluation, trial.settings.clip
+    views = derive_views(evaluation.protocols[evaluation.primary], clip)
+    scores = evaluate(model, build_test_loader(trial, manifest, views), views, trial.settings).scores
+    return measure_protocol(scores, [view.key for view in views])
 
 
 def _evaluate(trial: Trial, model: Recognizer, manifest: Manifest, folder: Path, run: _Run) -> None:
-    scores: dict[str, np.ndarray] = {}
-    for name in trial.settings.evaluation.protocols:
-        result = evaluate(model, _view_loader(trial, manifest, name), trial.settings)
-        run.metrics[name] = measure_protocol(result.scores, result.labels)
-        scores[name] = result.scores.numpy()
-        scores["labels"] = result.labels.numpy()
-        if name == trial.settings.evaluation.primary:
-            run.attention = result.attention
-    if not _has_metrics(folder, run.train.epoch):
-        validation = _validation_metrics(run.metrics[trial.settings.evaluation.primary])
-        _append_metrics(folder, run.train.epoch, run.train.metrics | validation)
-    _save_scores(folder / "scores.npz", scores, [entry.video_id for entry in manifest.val])
+    run.measured = measure_protocols(trial, lambda: model, lambda: manifest)
+    run.killed |= run.measured.killed
+    if not has_metrics(folder, run.train.epoch):
+        validation = _validation_metrics(run.measured.metrics[trial.settings.evaluation.primary])
+        append_metrics(folder, run.train.epoch, run.train.metrics | validation)
+    write_scores(folder, run.measured.scores)
 
 
 def _validation_metrics(measured: ProtocolMetrics) -> dict[str, float]:
     return {"val/top1": measured.top1, "val/loss": measured.loss}
-
-
-def _view_loader(trial: Trial, manifest: Manifest, protocol: str) -> Batches:
-    settings = trial.settings
-    spec = settings.evaluation.protocols[protocol]
-    dataset = ViewDataset(manifest, manifest.val, settings.clip, spec)
-    batch = max(1, settings.evaluation.batch_size // spec.views)
-    return build_loader(dataset, batch, settings.resources.loader_workers)
-
-
-def _read_metrics(folder: Path) -> list[str]:
-    path = folder / "metrics.jsonl"
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def _has_metrics(folder: Path, epoch: int) -> bool:
-    return any(json.loads(line)["step"] == epoch for line in _read_metrics(folder))
-
-
-def _append_metrics(folder: Path, epoch: int, metrics: dict[str, float]) -> None:
-    """Add the line of ``epoch``. It follows the checkpoint of its epoch, so no resumed trial writes it twice."""
-    entry = {"step": epoch, "timestamp": int(time.time() * 1000), "metrics": metrics}
-    lines = [*_read_metrics(folder), json.dumps(entry, sort_keys=True)]
-    write_atomically(folder / "metrics.jsonl", "\n".join(lines) + "\n")
-
-
-def _save_scores(path: Path, scores: dict[str, np.ndarray], video_ids: list[str]) -> None:
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {"video_ids": np.array(video_ids), **scores}
-    np.savez_compressed(buffer, **arrays)
-    write_atomically(path, buffer.getvalue())

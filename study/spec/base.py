@@ -5,7 +5,21 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+Positive = Annotated[int, Field(ge=1)]
+"""An integer from 1."""
+
+
+class Later:
+    """Marks a field that was added when records of finished trials existed.
+
+    While such a field has its default it is left out of a trial's identity, so that those records stay what they
+    are. Its default can therefore never change.
+    """
+
+
+LATER = Later()
 
 
 class Spec(BaseModel):

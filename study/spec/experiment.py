@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from study.spec.base import Spec
+from study.spec.base import Positive, Spec
+from study.spec.model import BackboneName
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 """A file-name-safe name."""
@@ -18,7 +19,7 @@ class ArmSpec(Spec):
     """One row of the table."""
 
     name: str = Field(min_length=1, max_length=80)
-    """Unique in the experiment; the key of colours and of ``baseline``."""
+    """Unique in the experiment; the key of colors and of ``baseline``."""
     label: str = ""
     """What the table prints; the name when empty."""
     set: Overlay = Field(default_factory=dict)
@@ -29,6 +30,11 @@ class ArmSpec(Spec):
     """Why this row is not built and stands with the paper's numbers alone."""
     fuse: tuple[str, ...] = ()
     """Arms whose scores this row averages, video by video; their costs add up."""
+    init_from: str = ""
+    """``experiment/arm`` whose final weights this arm starts from, repeat by repeat; else that of the experiment."""
+    fixed_clip: bool = False
+    """The network takes the clip of this arm and no other. Where a profile limits clips below it, the row is left
+    out, with the reason."""
     note: str = ""
     """A footnote."""
 
@@ -121,6 +127,11 @@ class ExperimentSpec(Spec):
     """Heading of the first column."""
     published: Name | None = None
     """File under ``reports/published`` with the paper's rows."""
+    datasets: tuple[Name, ...] = ()
+    """Data sets that every arm is trained on, each by itself, by the names of the profile; the profile's own data
+    when empty. With several, the paper's columns for one begin with its name: ``jester_top1``."""
+    init_from: Name | None = None
+    """Experiment whose arm of the same name gives the initial weights of each arm, repeat by repeat."""
     settings: Overlay = Field(default_factory=dict)
     """Settings of all arms, laid over the profile."""
     arms: tuple[ArmSpec, ...] = ()
@@ -139,6 +150,30 @@ class ExperimentSpec(Spec):
         return self
 
 
+class DatasetRole(Spec):
+    """What a profile takes for one of the data sets that experiments name."""
+
+    label: str = ""
+    """What tables call it; its name when empty."""
+    about: str = ""
+    """What it is, where it is not the data set itself."""
+    folds: tuple[Positive, ...] = ()
+    """Folds (``data.fold``) that are trained; accuracies are their mean. One training without a fold when empty."""
+    settings: Overlay = Field(default_factory=dict)
+    """Settings of every arm on this data set, laid over the profile's: its ``data``, and what its size asks for."""
+
+
+class LimitsSpec(Spec):
+    """What no arm exceeds at a profile, whatever it asks for; ``--set`` does."""
+
+    frames: Positive | None = None
+    """Most frames of a clip; an arm with stacked or consecutive frames keeps whole groups of them."""
+    size: Positive | None = None
+    """Largest height and width of a crop, pixels."""
+    backbones: dict[BackboneName, BackboneName] = Field(default_factory=dict)
+    """Backbones that are replaced by a smaller one."""
+
+
 class ProfileSpec(Spec):
     """A scale at which any experiment can be asked: data set, backbone, clip, schedule, resources."""
 
@@ -152,20 +187,31 @@ class ProfileSpec(Spec):
     settings: Overlay
     """The scale. Only ``data``, ``clip``, ``training``, ``evaluation``, ``resources`` and the model's
     ``backbone``, ``init`` and ``dropout``: a profile never sets what an experiment is about."""
+    datasets: dict[Name, DatasetRole] = Field(default_factory=dict)
+    """What is taken for each data set that an experiment names."""
+    limits: LimitsSpec = LimitsSpec()
+    """What no arm exceeds."""
 
     @model_validator(mode="after")
     def _check(self) -> ProfileSpec:
-        allowed = {"data", "clip", "training", "evaluation", "resources", "model"}
-        wrong = sorted(set(self.settings) - allowed)
-        model = self.settings.get("model", {})
-        if isinstance(model, dict):
-            wrong += [f"model.{key}" for key in sorted(set(model) - {"backbone", "init", "dropout"})]
+        wrong = _list_foreign_keys(self.settings)
+        for name, role in self.datasets.items():
+            wrong += [f"datasets.{name}.settings.{key}" for key in _list_foreign_keys(role.settings)]
         if wrong:
             raise ValueError(
                 f"a profile sets the scale and nothing else, so not {', '.join(wrong)}; "
                 "allowed: data, clip, training, evaluation, resources, model.backbone, model.init, model.dropout"
             )
         return self
+
+
+def _list_foreign_keys(settings: Overlay) -> list[str]:
+    """Keys of ``settings`` that no profile may set."""
+    wrong = sorted(set(settings) - {"data", "clip", "training", "evaluation", "resources", "model"})
+    model = settings.get("model", {})
+    if isinstance(model, dict):
+        wrong += [f"model.{key}" for key in sorted(set(model) - {"backbone", "init", "dropout"})]
+    return wrong
 
 
 class StudySpec(Spec):

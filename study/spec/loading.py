@@ -1,101 +1,25 @@
-"""From names and paths to experiments whose arms are resolved, with every problem reported at once."""
+"""From names and paths to a study, with every problem of every file reported at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from study.errors import SpecError, suggest
-from study.spec.arms import Excluded, expand_axes
 from study.spec.base import Spec
-from study.spec.experiment import ArmSpec, ExperimentSpec, ProfileSpec, StudySpec
-from study.spec.overlay import Layer, merge_layers, parse_overrides
+from study.spec.expansion import Scale, expand_experiment
+from study.spec.experiment import ExperimentSpec, ProfileSpec, StudySpec
+from study.spec.overlay import parse_overrides
 from study.spec.problems import list_problems
-from study.spec.trial import TrialSettings
-from study.spec.yaml import Document, Path_, load_document
+from study.spec.resolved import Experiment, ParentArm, Study
+from study.spec.yaml import Document, load_document
 
 DEFAULT_STUDY = "study"
 S = TypeVar("S", bound=Spec)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """An arm with its settings resolved."""
-
-    spec: ArmSpec
-    settings: TrialSettings
-
-    @property
-    def name(self) -> str:
-        """Unique in its experiment."""
-        return self.spec.name
-
-    @property
-    def label(self) -> str:
-        """What tables print."""
-        return self.spec.label or self.spec.name
-
-
-@dataclass(frozen=True)
-class DerivedRow:
-    """A row that no trial stands for: a fusion of arms, or one that is published only."""
-
-    spec: ArmSpec
-
-    @property
-    def name(self) -> str:
-        """Unique in its experiment."""
-        return self.spec.name
-
-    @property
-    def label(self) -> str:
-        """What tables print."""
-        return self.spec.label or self.spec.name
-
-
-Row = Arm | DerivedRow
-"""A row of a table."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """An experiment at a profile, ready to be planned."""
-
-    spec: ExperimentSpec
-    profile: ProfileSpec
-    rows: tuple[Row, ...]
-    repeats: int
-    excluded: tuple[Excluded, ...] = ()
-    path: Path = Path()
-
-    @property
-    def name(self) -> str:
-        """Its name, unique in a study."""
-        return self.spec.name
-
-    @property
-    def arms(self) -> tuple[Arm, ...]:
-        """The rows that are trained."""
-        return tuple(row for row in self.rows if isinstance(row, Arm))
-
-    def arm(self, name: str) -> Arm:
-        """The arm called ``name``."""
-        return next(arm for arm in self.arms if arm.name == name)
-
-
-@dataclass(frozen=True)
-class Study:
-    """Everything one launch covers."""
-
-    name: str
-    profile: ProfileSpec
-    experiments: tuple[Experiment, ...]
-    overrides: tuple[str, ...] = ()
-    """The ``path=value`` settings that were laid over everything."""
 
 
 def find_experiments() -> Path:
@@ -114,6 +38,8 @@ def load_study(
 ) -> Study:
     """The study that the arguments of the command line describe.
 
+    Experiments that others start from (``init_from``) are added, before them.
+
     Args:
         specs: names or paths of experiments or studies; empty for the default study.
         profile: name or path of the profile; None for the study's own.
@@ -127,26 +53,102 @@ def load_study(
     folder = folder or find_experiments()
     names, study_name, default_profile = _expand_studies(specs or (DEFAULT_STUDY,), folder)
     extra = parse_overrides(overrides)
-    profile_document = load_document(_locate(profile or default_profile, folder / "profiles", "profile"))
-    profile_spec = validate(ProfileSpec, profile_document)
-    problems: list[str] = []
-    experiments: list[Experiment] = []
+    document = load_document(_locate(profile or default_profile, folder / "profiles", "profile"))
+    scale = Scale(validate(ProfileSpec, document), document, extra, repeats)
+    loader = _Loader(folder, scale)
     for name in names:
+        loader.load(name)
+    if loader.problems:
+        raise SpecError(loader.problems)
+    requested = tuple(loader.by_name[name] for name in names)
+    experiments = _keep_needed(list(loader.experiments.values()), requested)
+    return Study(study_name, scale.spec, tuple(experiments), tuple(overrides), requested)
+
+
+def _keep_needed(experiments: Sequence[Experiment], requested: Sequence[str]) -> list[Experiment]:
+    """``experiments``, where those that were not asked for keep only the arms that others start from."""
+    needed: set[ParentArm] = set()
+    kept = []
+    # Whoever starts from an experiment comes after it.
+    for experiment in reversed(experiments):
+        if experiment.name not in requested:
+            rows = tuple(r for r in experiment.rows if ParentArm(experiment.name, r.name) in needed)
+            names = [row.name for row in rows]
+            baseline = experiment.spec.baseline
+            change = {"baseline": baseline if baseline in names else names[0], "figures": ()}
+            experiment = replace(experiment, spec=experiment.spec.model_copy(update=change), rows=rows)
+        needed |= {arm.parent for arm in experiment.arms if arm.parent}
+        kept.append(experiment)
+    return kept[::-1]
+
+
+class _Loader:
+    """Loads experiments, each after those it starts from.
+
+    Attributes:
+        experiments: by their own names, in the order in which they can run.
+        by_name: their own names by those they were asked for by (a name or a path).
+        problems: what is wrong, over all files.
+    """
+
+    def __init__(self, folder: Path, scale: Scale) -> None:
+        self.experiments: dict[str, Experiment] = {}
+        self.by_name: dict[str, str] = {}
+        self.problems: list[str] = []
+        self._folder, self._scale = folder, scale
+        self._loading: list[str] = []
+
+    def load(self, name: str) -> None:
+        """Load the experiment that ``name`` names; what is wrong with it is noted."""
         try:
-            path = _locate(name, folder, "experiment")
-            experiments.append(_load_experiment(path, profile_spec, profile_document, extra, repeats))
+            path = _locate(name, self._folder, "experiment")
+            document = load_document(path)
+            spec = validate(ExperimentSpec, document)
+            if spec.name != path.stem:
+                raise SpecError(
+                    f"{document.where(('name',))}: name: '{spec.name}' differs from its file, {path.name}"
+                )
+            self.by_name[name] = spec.name
+            if self._is_known(spec, path, document):
+                return
+            experiment = expand_experiment(spec, document, path, self._scale)
+            self._load_parents(experiment, document)
+            self.experiments[spec.name] = experiment
         except SpecError as error:
-            problems += [line for line in error.problems if line not in problems]
-    seen: dict[str, Path] = {}
-    for experiment in experiments:
-        if experiment.name in seen and not problems:
-            problems.append(
-                f"{experiment.path}: name: '{experiment.name}' is taken by {seen[experiment.name]}"
-            )
-        seen[experiment.name] = experiment.path
-    if problems:
-        raise SpecError(problems)
-    return Study(study_name, profile_spec, tuple(experiments), tuple(overrides))
+            self.problems += [line for line in error.problems if line not in self.problems]
+
+    def _is_known(self, spec: ExperimentSpec, path: Path, document: Document) -> bool:
+        known = self.experiments.get(spec.name)
+        if known is None:
+            return False
+        if known.path.resolve() != path.resolve():
+            raise SpecError(f"{document.where(('name',))}: name: '{spec.name}' is taken by {known.path}")
+        return True
+
+    def _load_parents(self, experiment: Experiment, document: Document) -> None:
+        """Load what the arms of ``experiment`` start from, and check that it is there."""
+        if experiment.name in self._loading:
+            chain = " -> ".join([*self._loading, experiment.name])
+            raise SpecError(f"{document.where(('init_from',))}: init_from: goes in a circle: {chain}")
+        parents = list(dict.fromkeys(arm.parent for arm in experiment.arms if arm.parent))
+        self._loading.append(experiment.name)
+        for name in dict.fromkeys(parent.experiment for parent in parents):
+            self.load(name)
+        self._loading.pop()
+        for parent in parents:
+            self._check_parent(parent, document)
+
+    def _check_parent(self, parent: ParentArm, document: Document) -> None:
+        source = self.experiments.get(parent.experiment)
+        where = f"{document.where(('init_from',))}: init_from"
+        if source is None:
+            return  # its own problems are noted
+        rows = [row.name for row in source.rows if row.arms]
+        if parent.row not in rows:
+            hint = suggest(parent.row, rows)
+            raise SpecError(f"{where}: '{parent.experiment}' trains no arm '{parent.row}'; {hint}")
+        if len(source.row(parent.row).arms) > 1:
+            raise SpecError(f"{where}: '{parent.experiment}' is on several data sets or folds; expected one")
 
 
 def validate(model: type[S], document: Document) -> S:
@@ -192,60 +194,3 @@ def _expand_studies(specs: Sequence[str], folder: Path) -> tuple[list[str], str,
             members = list(study.experiments)
         names += [member for member in members if member not in names]
     return names, study.name, study.profile
-
-
-def _load_experiment(
-    path: Path, profile: ProfileSpec, profile_document: Document, extra: list[Layer], repeats: int | None
-) -> Experiment:
-    document = load_document(path)
-    spec = validate(ExperimentSpec, document)
-    if spec.name != path.stem:
-        raise SpecError(
-            f"{document.where(('name',))}: name: '{spec.name}' differs from its file, {path.name}"
-        )
-    arm_specs: list[ArmSpec] = list(spec.arms)
-    excluded: list[Excluded] = []
-    if spec.axes is not None:
-        arm_specs, excluded = expand_axes(spec.axes, document.where(("axes",)))
-    problems = _check_names(spec, arm_specs, document)
-    rows: list[Row] = []
-    for index, arm_spec in enumerate(arm_specs):
-        if not arm_spec.is_trained:
-            rows.append(DerivedRow(arm_spec))
-            continue
-        prefix = ("arms", index, "set") if spec.arms else ("axes",)
-        merged = merge_layers(
-            [
-                Layer(profile.settings, profile_document, ("settings",)),
-                Layer(spec.settings, document, ("settings",)),
-                Layer(arm_spec.set, document, prefix),
-                *extra,
-            ]
-        )
-        try:
-            rows.append(Arm(arm_spec, TrialSettings.model_validate(merged.data)))
-        except ValidationError as error:
-            found = list_problems(error, TrialSettings, merged.data, merged.where)
-            problems += [line for line in found if line not in problems]
-    if problems:
-        raise SpecError(problems)
-    return Experiment(spec, profile, tuple(rows), repeats or spec.repeats, tuple(excluded), path)
-
-
-def _check_names(spec: ExperimentSpec, arms: list[ArmSpec], document: Document) -> list[str]:
-    names = [arm.name for arm in arms]
-    trained = [arm.name for arm in arms if arm.is_trained]
-    problems = [
-        f"{document.where(('arms', index, 'name'))}: arms: the name '{name}' is taken"
-        for index, name in enumerate(names)
-        if name in names[:index]
-    ]
-    wanted: list[tuple[Path_, str, str]] = [(("baseline",), "baseline", spec.baseline)]
-    for index, figure in enumerate(spec.figures):
-        wanted += [(("figures", index, "arms"), f"figures.{figure.name}", arm) for arm in figure.arms]
-    for index, arm in enumerate(arms):
-        wanted += [(("arms", index, "fuse"), "arms.fuse", part) for part in arm.fuse]
-    for path, key, name in wanted:
-        if name not in trained:
-            problems.append(f"{document.where(path)}: {key}: '{name}' is no arm; {suggest(name, trained)}")
-    return problems

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from study.spec.base import Spec
+from study.spec.base import LATER, Spec
 from study.spec.blocks import AnyBlock, Conv2dBlock
 
 BackboneName = Literal[
@@ -66,6 +66,9 @@ class InitSpec(Spec):
     allow_random: tuple[str, ...] = ()
     """Name patterns (``fnmatch``) of parameters that may stay random although weights are loaded. The
     classifier and what a block declares as new are always allowed; anything else is an error."""
+    new_classifier: Annotated[bool, LATER] = False
+    """Draw the classifier anew even where the file's has as many classes. Weights of another trial are always
+    taken so."""
 
 
 class ModelSpec(Spec):

@@ -5,7 +5,7 @@ A trial's folder in the store holds
     trial.json       the resolved trial and when it started, written before anything runs
     metrics.jsonl    one line an epoch, appended while it trains
     checkpoint.pt    the last finished epoch; afterwards the final weights
-    scores.npz       scores of every validation video by protocol and view
+    scores.npz       scores of every validation video by view (study.scores)
     record.json      this record, written last and atomically: its presence means the trial has ended
 """
 
@@ -20,8 +20,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from study.errors import StoreError
+from study.spec.clip import ClipSpec
+from study.spec.training import EvaluationSpec
+from study.spec.trial import Trial
+from study.spec.views import name_views
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 Status = Literal["completed", "failed", "stopped"]
 
 
@@ -44,6 +48,8 @@ class ProtocolMetrics(RecordPart):
     """Validation videos measured."""
     views: int
     """Views averaged per video."""
+    repeated: int | None = None
+    """Videos so short that some of their views show the same pixels; null where that was not recorded."""
 
 
 class BlockAttention(RecordPart):
@@ -91,6 +97,10 @@ class DataHealth(RecordPart):
     """Videos left out, with the reason."""
     digest: str
     """Digest of the manifest."""
+    checked: bool = False
+    """Whether ``data check`` had looked at the files."""
+    killed: dict[str, str] = {}
+    """Videos left out while the trial ran because decoding them hung or crashed, with the reason."""
 
 
 class Environment(RecordPart):
@@ -124,12 +134,15 @@ class Failure(RecordPart):
 class TrialRecord(RecordPart):
     """One finished trial."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     trial_id: str
     status: Status
     trial: dict[str, Any]
     """The resolved trial (:meth:`study.spec.trial.Trial.to_json`)."""
-    evaluation_fingerprint: str
+    protocols: dict[str, tuple[str, ...]] = {}
+    """Names of the views of each protocol that was measured."""
+    primary: str = ""
+    """The protocol under which the attention coefficients were taken."""
     metrics: dict[str, ProtocolMetrics] = {}
     """By name of the protocol."""
     train: dict[str, float] = {}
@@ -148,6 +161,13 @@ class TrialRecord(RecordPart):
     failure: Failure | None = None
 
 
+def has_protocols(record: TrialRecord, trial: Trial) -> bool:
+    """Whether ``record`` measured every protocol of ``trial``, each from the views it has now."""
+    wanted = trial.protocols
+    same = all(record.protocols.get(name) == views for name, views in wanted.items())
+    return same and (record.primary == trial.settings.evaluation.primary or not record.attention)
+
+
 def save_record(record: TrialRecord, path: Path) -> None:
     """Write ``record`` to ``path`` at once or not at all."""
     write_atomically(path, record.model_dump_json(indent=1))
@@ -160,13 +180,31 @@ def load_record(path: Path) -> TrialRecord:
         StoreError: when the file cannot be read or is no record of this version.
     """
     try:
-        return TrialRecord.model_validate_json(path.read_bytes())
+        content = json.loads(path.read_bytes())
+        return TrialRecord.model_validate(migrate_record(content))
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValidationError as error:
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise StoreError(f"{path}: no valid record: {error}") from None
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or "(file)"
         raise StoreError(f"{path}: no valid record: {key}: {first['msg']}") from None
+
+
+def migrate_record(content: Any) -> Any:
+    """The content of a record of an older version as the present one has it; anything else as it is.
+
+    Version 1 kept a digest of its protocols; version 2 names their views.
+    """
+    if not isinstance(content, dict) or content.get("version") != 1:
+        return content
+    evaluation = EvaluationSpec.model_validate(content["trial"]["settings"]["evaluation"])
+    clip = ClipSpec.model_validate(content["trial"]["settings"]["clip"])
+    kept = {name: value for name, value in content.items() if name != "evaluation_fingerprint"}
+    protocols = {name: name_views(spec, clip) for name, spec in evaluation.protocols.items()}
+    measured = {name: views for name, views in protocols.items() if name in content.get("metrics", {})}
+    return kept | {"version": 2, "protocols": measured, "primary": evaluation.primary}
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

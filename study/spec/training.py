@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from study.spec.base import Spec
-
-Positive = Annotated[int, Field(ge=1)]
+from study.spec.base import LATER, Positive, Spec
 
 
 class OptimizerSpec(Spec):
@@ -56,12 +54,15 @@ class ProtocolSpec(Spec):
     """How a video is turned into views at test time, and one score from them: the mean of the logits."""
 
     clips: Positive = 1
-    """Temporal clips. The first takes segment centres, the second segment starts (TSM's ``twice_sample``),
-    more than two are spread evenly over each segment."""
+    """Temporal clips. With ``tsn`` sampling the first takes segment centers, the second segment starts (TSM's
+    ``twice_sample``), more than two are spread evenly over each segment. With ``dense`` sampling one clip stands
+    in the middle, more are spread evenly from the first frame to the last."""
     crops: Literal[1, 3] = 1
-    """Spatial crops: 1 is the centre, 3 are the two ends of the long side and the centre."""
+    """Spatial crops: 1 is the center, 3 are the two ends of the long side and the center."""
     size: Positive | None = None
     """Height and width of a crop, pixels; the training size when null."""
+    sampling: Annotated[Literal["tsn", "dense"] | None, LATER] = None
+    """How the frames of a clip are chosen; as in training when null."""
 
     @property
     def views(self) -> int:
@@ -99,3 +100,6 @@ class ResourcesSpec(Spec):
     """Processes that decode videos; 0 decodes in the trial's own process."""
     frame_cache_mib: Annotated[int, Field(ge=0)] = 0
     """Memory for decoded and resized videos, mebibytes; 0 decodes every video anew in each epoch."""
+    decode_limit_s: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds that decoding one video may take. A loader's process that takes longer is killed, and the video is
+    left out of the trial, by name; without ``loader_workers`` there is no such process."""

@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
+from pydantic.fields import FieldInfo
 
-from study.spec.base import Spec
-from study.spec.data import AnyDataset, ClipSpec, SyntheticMotion
+from study.spec.base import Later, Spec
+from study.spec.clip import ClipSpec
+from study.spec.datasets import AnyDataset, SyntheticMotion
 from study.spec.model import ModelSpec
 from study.spec.training import EvaluationSpec, ResourcesSpec, TrainingSpec
+from study.spec.views import name_views
 
 ID_LENGTH = 16
 """Hexadecimal digits of an id: 64 bits, so that 100,000 trials collide with probability 3e-10."""
@@ -36,6 +39,18 @@ class TrialSettings(Spec):
     resources: ResourcesSpec = ResourcesSpec()
     """What the trial occupies while it runs. Never part of its identity."""
 
+    @model_validator(mode="after")
+    def _check(self) -> TrialSettings:
+        resize = self.clip.resize
+        short = min(resize) if isinstance(resize, tuple) else resize
+        for name, protocol in self.evaluation.protocols.items():
+            if short is not None and protocol.size is not None and protocol.size > short:
+                raise ValueError(
+                    f"evaluation.protocols.{name}.size {protocol.size} does not fit into frames that clip.resize "
+                    f"brings to a short side of {short}"
+                )
+        return self
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that training depends on, as they enter a trial's id. Computed once for all repeats."""
@@ -55,13 +70,18 @@ def derive_digest(value: Any) -> str:
 def identity_dump(spec: BaseModel) -> dict[str, Any]:
     """The JSON form of ``spec`` without file locations: moving a file never changes what a trial is.
 
-    What the files hold enters the identity through digests (see :class:`Trial`).
+    What the files hold enters the identity through digests (see :class:`Trial`). Options that came later
+    (:class:`~study.spec.base.Later`) are left out while they have their default.
     """
+
+    def is_kept(field: FieldInfo, value: Any) -> bool:
+        came_later = any(isinstance(mark, Later) for mark in field.metadata)
+        return not isinstance(value, Path) and not (came_later and value == field.default)
 
     def strip(value: Any) -> Any:
         if isinstance(value, BaseModel):
-            kept = {name: getattr(value, name) for name in type(value).model_fields}
-            return {name: strip(item) for name, item in kept.items() if not isinstance(item, Path)}
+            fields = {name: (field, getattr(value, name)) for name, field in type(value).model_fields.items()}
+            return {name: strip(item) for name, (field, item) in fields.items() if is_kept(field, item)}
         if isinstance(value, dict):
             return {key: strip(item) for key, item in value.items()}
         if isinstance(value, tuple | list):
@@ -82,12 +102,14 @@ class Trial:
         repeat: number of the repeat, from 0; all arms of one repeat share data order and initial classifier.
         data_digest: digest of the data manifest (paths, labels, splits).
         weights_digest: SHA-256 of the file of initial weights; empty without one.
+        parent: id of the trial whose final weights this one starts from; empty without one.
     """
 
     settings: TrialSettings
     repeat: int
     data_digest: str
     weights_digest: str = ""
+    parent: str = ""
 
     @cached_property
     def trial_id(self) -> str:
@@ -98,12 +120,15 @@ class Trial:
             "data_digest": self.data_digest,
             "weights_digest": self.weights_digest,
         }
+        if self.parent:
+            parts["parent"] = self.parent
         return derive_digest(parts)[:ID_LENGTH]
 
     @cached_property
-    def evaluation_fingerprint(self) -> str:
-        """Digest of the protocols: a record with another one is evaluated again, not trained again."""
-        return derive_digest(identity_dump(self.settings.evaluation))[:ID_LENGTH]
+    def protocols(self) -> dict[str, tuple[str, ...]]:
+        """Names of the views of each protocol. A record without one of them is evaluated, not trained again."""
+        evaluation, clip = self.settings.evaluation, self.settings.clip
+        return {name: name_views(spec, clip) for name, spec in evaluation.protocols.items()}
 
     def to_json(self) -> dict[str, Any]:
         """A form that :meth:`from_json` reads back."""
@@ -112,6 +137,7 @@ class Trial:
             "repeat": self.repeat,
             "data_digest": self.data_digest,
             "weights_digest": self.weights_digest,
+            "parent": self.parent,
         }
 
     @classmethod
@@ -122,4 +148,5 @@ class Trial:
             repeat=data["repeat"],
             data_digest=data["data_digest"],
             weights_digest=data["weights_digest"],
+            parent=data.get("parent", ""),
         )

@@ -17,6 +17,7 @@ STATUS_OF_RUN = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED
 """Status of a record to status of its MLflow run."""
 
 REASON_LENGTH = 2000
+TAG_LENGTH = 5000
 """MLflow refuses longer texts in a tag, at 8,000 characters."""
 IDENTITY_PARTS = ("model", "data", "clip", "training")
 SHORTENED = ("model.block.", "model.", "training.optimizer.", "training.")
@@ -94,12 +95,26 @@ def record_tags(record: TrialRecord) -> dict[str, str]:
         "mlflow.source.git.commit": commit,
         "git_commit": commit,
         "code_fingerprint": record.code.digest,
-        "evaluation_fingerprint": record.evaluation_fingerprint,
+        "protocols": " ".join(record.protocols),
         "device": record.environment.device,
         "platform": record.environment.platform,
         "python": record.environment.python,
         "versions": canonical_json(record.environment.versions),
+        **_data_tags(record),
     }
+
+
+def _data_tags(record: TrialRecord) -> dict[str, str]:
+    """How many videos the trial saw, and which were left out."""
+    data = record.data
+    if data is None:
+        return {}
+    tags = {"videos": f"{data.train_videos} train, {data.val_videos} val", "data_checked": str(data.checked)}
+    for name, videos in (("excluded", data.excluded), ("killed", data.killed)):
+        if videos:
+            listed = "; ".join(f"{video}: {reason}" for video, reason in sorted(videos.items()))
+            tags[name] = f"{len(videos)}: {listed}"[:TAG_LENGTH]
+    return tags
 
 
 def note_text(status: str, reason: str) -> str:
@@ -117,7 +132,7 @@ def record_metrics(record: TrialRecord) -> Iterator[tuple[str, int, float]]:
     """
     last = record.epochs_done
     for protocol, measured in record.metrics.items():
-        for name in ("top1", "top5", "loss"):
+        for name in ("top1", "top5", "loss", "repeated"):
             value = getattr(measured, name)
             if value is not None:
                 yield metric_name(f"final/{protocol}/{name}"), last, value

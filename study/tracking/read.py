@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from study.errors import StoreError
-from study.spec.record import BlockAttention
+from study.scores import ViewScores, load_scores
+from study.spec.record import BlockAttention, load_record
 from study.tracking.state import iter_runs
 from study.tracking.store import connect, find_experiment, sqlite_path
-from study.tracking.upload import ATTENTION_FILE, SCORES_FILE
+from study.tracking.upload import ATTENTION_FILE, RECORD_FILE, SCORES_FILE
 
 COLUMNS = (
     "trial_id",
@@ -73,8 +73,8 @@ def load_attention(uri: str, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def load_scores(uri: str, run_id: str) -> dict[str, np.ndarray]:
-    """The scores of a run's trial by protocol, with ``video_ids`` and ``labels``.
+def load_run_scores(uri: str, run_id: str) -> ViewScores:
+    """The scores of a run's trial by video and view.
 
     Raises:
         StoreError: when MLflow does not hold them.
@@ -83,9 +83,9 @@ def load_scores(uri: str, run_id: str) -> dict[str, np.ndarray]:
     try:
         if client is None:
             raise FileNotFoundError(uri)
-        with np.load(client.download_artifacts(run_id, SCORES_FILE), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, MlflowException) as error:
+        record = load_record(Path(client.download_artifacts(run_id, RECORD_FILE)))
+        return load_scores(Path(client.download_artifacts(run_id, SCORES_FILE)), record.protocols)
+    except (OSError, MlflowException) as error:
         raise StoreError(f"run {run_id}: its scores cannot be read from {uri}: {error}") from None
 
 

@@ -16,7 +16,8 @@ from study.spec.trial import Trial
 ATTENTION_FILE = "attention.csv"
 SETTINGS_FILE = "settings.yaml"
 SCORES_FILE = "scores.npz"
-COPIED = ("record.json", SCORES_FILE)
+RECORD_FILE = "record.json"
+COPIED = (RECORD_FILE, SCORES_FILE)
 
 
 def upload_artifacts(

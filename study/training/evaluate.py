@@ -1,17 +1,24 @@
-"""Scores of every validation video under a protocol, and the attention that produced them."""
+"""Scores of every video under the views of all protocols, and the attention that produced them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
+from study.data.loading import Loader
+from study.data.samples import ViewBatch
 from study.data.transforms import normalize
 from study.models.attention_probe import SiteAttention, collect_attention
 from study.models.recognizer import Recognizer
+from study.scores import ViewScores
 from study.spec.record import BlockAttention
 from study.spec.trial import TrialSettings
+from study.spec.views import View
 from study.training.device import open_autocast
 
 
@@ -20,53 +27,115 @@ class Evaluation:
     """What one pass over a split gave, videos in the order of the manifest.
 
     Attributes:
-        scores: logits (N, V, K), float32.
-        labels: classes (N,).
-        attention: coefficients by block; empty for networks without attention.
+        scores: by video and view. Videos that could not be decoded are missing.
+        attention: coefficients by block under the views asked for; empty for networks without attention.
     """
 
-    scores: torch.Tensor
-    labels: torch.Tensor
+    scores: ViewScores
     attention: list[BlockAttention]
+
+
+@dataclass
+class _Gathered:
+    """What the batches have given so far."""
+
+    logits: list[torch.Tensor] = field(default_factory=list)
+    labels: list[torch.Tensor] = field(default_factory=list)
+    indices: list[torch.Tensor] = field(default_factory=list)
+    shown: list[torch.Tensor] = field(default_factory=list)
+    attention: dict[str, _SiteMeans] = field(default_factory=dict)
+
+
+@dataclass
+class _SiteMeans:
+    """Channel means of one site's coefficients by video, averaged over its views: lists of (N,)."""
+
+    site: SiteAttention
+    spatial: list[torch.Tensor] = field(default_factory=list)
+    temporal: list[torch.Tensor] = field(default_factory=list)
 
 
 @torch.no_grad()
 def evaluate(
     model: Recognizer,
-    loader: DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    loader: Loader[ViewBatch],
+    views: tuple[View, ...],
     settings: TrialSettings,
+    attention_views: Collection[View] = (),
 ) -> Evaluation:
-    """Run ``model`` over ``loader``, whose batches hold views uint8 (N, V, C, T, H, W), labels and indices.
+    """Run ``model`` over the views of every video of ``loader``.
 
-    The order of the batches does not matter: rows are put back by index.
+    Args:
+        model: on the device it runs on.
+        loader: batches of ``views``; the order of the videos does not matter.
+        views: the views of the loader's data set.
+        settings: the trial.
+        attention_views: those of the views under which attention coefficients are taken.
     """
     device = next(model.parameters()).device
     model.eval()
-    scores: list[torch.Tensor] = []
-    labels: list[torch.Tensor] = []
-    indices: list[torch.Tensor] = []
-    with collect_attention(model) as probe:
-        for views, batch_labels, batch_indices in loader:
-            videos, count = views.shape[:2]
-            inputs = normalize(views.flatten(0, 1).to(device, non_blocking=True), settings.clip)
-            with open_autocast(settings.training.precision, device):
-                output = model(inputs)
-            scores.append(output.float().cpu().unflatten(0, (videos, count)))
-            labels.append(batch_labels)
-            indices.append(batch_indices)
-    order = torch.cat(indices).argsort()
-    attention = [_summarize(entry) for entry in probe.values()]
-    return Evaluation(torch.cat(scores)[order], torch.cat(labels)[order], attention)
+    gathered = _Gathered()
+    groups = _group(views, set(attention_views))
+    for batch in loader:
+        scores = torch.empty(0)
+        for numbers in groups:
+            clips = batch.assemble(numbers, settings.clip, device)
+            inputs = normalize(clips.flatten(0, 1), settings.clip)
+            watched = views[numbers[0]] in attention_views
+            with ExitStack() as stack:
+                stack.enter_context(open_autocast(settings.training.precision, device))
+                seen = stack.enter_context(collect_attention(model)) if watched else {}
+                output = torch.unflatten(model(inputs).float().cpu(), 0, (-1, len(numbers)))
+            if not scores.numel():
+                scores = output.new_empty(len(output), len(views), output.shape[-1])
+            scores[:, numbers] = output
+            _note_attention(gathered, seen.values(), len(numbers))
+        gathered.logits.append(scores)
+        gathered.labels.append(batch.labels)
+        gathered.indices.append(batch.indices)
+        gathered.shown.append(batch.shown)
+    return _conclude(gathered, views, [entry.video_id for entry in loader.videos.entries])
 
 
-def _summarize(entry: SiteAttention) -> BlockAttention:
+def _group(views: tuple[View, ...], watched: set[View]) -> list[list[int]]:
+    """Numbers of the views that go through the network together: of one size, all watched or none."""
+    groups: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
+    for number, view in enumerate(views):
+        groups[(view.size, view in watched)].append(number)
+    return list(groups.values())
+
+
+def _note_attention(gathered: _Gathered, seen: Iterable[SiteAttention], views: int) -> None:
+    """Average the coefficients of one batch over channels, and over the views of each video."""
+    for entry in seen:
+        means = gathered.attention.setdefault(entry.site.name, _SiteMeans(entry))
+        for into, values in ((means.spatial, entry.alpha_s), (means.temporal, entry.alpha_t)):
+            by_view = torch.unflatten(torch.cat(values).double().mean(dim=1), 0, (-1, views))
+            into.append(by_view.mean(dim=1))
+
+
+def _conclude(gathered: _Gathered, views: tuple[View, ...], video_ids: list[str]) -> Evaluation:
+    indices = torch.cat(gathered.indices)
+    order = indices.argsort()
+    attention = [_summarize(means) for means in gathered.attention.values()]
+    scores = ViewScores(
+        video_ids=np.array([video_ids[index] for index in indices[order].tolist()]),
+        labels=torch.cat(gathered.labels)[order].numpy(),
+        views=tuple(view.key for view in views),
+        logits=torch.cat(gathered.logits)[order].numpy(),
+        shown=torch.cat(gathered.shown)[order].numpy(),
+    )
+    return Evaluation(scores, attention)
+
+
+def _summarize(means: _SiteMeans) -> BlockAttention:
     """Mean and spread over videos of one block's channel means (section 6.1 of the paper)."""
-    spatial = torch.cat(entry.alpha_s).double().mean(dim=1)
-    temporal = torch.cat(entry.alpha_t).double().mean(dim=1)
+    spatial, temporal = torch.cat(means.spatial), torch.cat(means.temporal)
+    site = means.site.site
     return BlockAttention(
-        site=entry.site.name,
-        index=entry.site.index,
-        stage=entry.site.stage,
+        site=site.name,
+        index=site.index,
+        stage=site.stage,
         alpha_s=float(spatial.mean()),
         alpha_t=float(temporal.mean()),
         alpha_s_std=float(spatial.std(correction=0)),

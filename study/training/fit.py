@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
 
+from study.data.loading import Loader
+from study.data.samples import ClipBatch
 from study.data.transforms import normalize
 from study.models.recognizer import Recognizer
 from study.seeding import derive_seed
@@ -39,7 +40,7 @@ class EpochReport:
 
 def fit(
     model: Recognizer,
-    loader: DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    loader: Loader[ClipBatch],
     settings: TrialSettings,
     *,
     seed: int,
@@ -51,7 +52,7 @@ def fit(
 
     Args:
         model: on the device it trains on.
-        loader: batches of clips uint8 (N, C, T, H, W), labels (N,), indices (N,).
+        loader: batches of training clips.
         settings: the trial.
         seed: seed of the repeat, for dropout.
         checkpoint: written after every epoch; training goes on from it when it exists.
@@ -99,7 +100,7 @@ def fit(
 
 def _train_epoch(
     model: Recognizer,
-    loader: DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    loader: Loader[ClipBatch],
     settings: TrialSettings,
     optimizer: torch.optim.SGD,
     scaler: torch.amp.GradScaler,
@@ -111,13 +112,14 @@ def _train_epoch(
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     seen, rate = 0, 0.0
-    for step, (clips, labels, _) in enumerate(loader):
+    steps = len(loader)
+    for step, batch in enumerate(loader):
         rate = derive_learning_rate(
-            training.optimizer, training.schedule, epochs=training.epochs, progress=epoch + step / len(loader)
+            training.optimizer, training.schedule, epochs=training.epochs, progress=epoch + step / steps
         )
         set_learning_rate(optimizer, rate)
-        labels = labels.to(device, non_blocking=True)
-        inputs = normalize(clips.to(device, non_blocking=True), settings.clip)
+        labels = batch.labels.to(device, non_blocking=True)
+        inputs = normalize(batch.assemble(settings.clip, device), settings.clip)
         with open_autocast(training.precision, device):
             scores = model(inputs)
         loss = cross_entropy(scores.float(), labels)

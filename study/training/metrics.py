@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn.functional import cross_entropy
 
+from study.scores import ViewScores
 from study.spec.record import ProtocolMetrics
 
 
@@ -18,16 +21,14 @@ def count_correct(scores: torch.Tensor, labels: torch.Tensor, k: int) -> int:
     return int((ranked == labels[:, None]).any(dim=1).sum())
 
 
-def measure_protocol(scores: torch.Tensor, labels: torch.Tensor) -> ProtocolMetrics:
-    """Metrics of one protocol.
-
-    Args:
-        scores: logits (N, V, K) of N videos, V views, K classes.
-        labels: classes (N,).
+def measure_protocol(stored: ViewScores, views_of_protocol: Sequence[str]) -> ProtocolMetrics:
+    """Metrics of one protocol, from the stored scores of its views.
 
     Returns:
         Accuracies of the logits averaged over views, as fractions; top-5 only where K > 5.
     """
+    scores = torch.from_numpy(stored.select(views_of_protocol))
+    labels = torch.from_numpy(stored.labels)
     videos, views, classes = scores.shape
     mean = scores.double().mean(dim=1)
     return ProtocolMetrics(
@@ -36,4 +37,5 @@ def measure_protocol(scores: torch.Tensor, labels: torch.Tensor) -> ProtocolMetr
         loss=float(cross_entropy(mean, labels)),
         videos=videos,
         views=views,
+        repeated=stored.count_repeated(views_of_protocol),
     )

@@ -98,7 +98,7 @@ def test_every_arm_of_an_experiment_finds_its_row(name: str) -> None:
     experiment = fabricated.load([name]).experiments[0]
     assert experiment.spec.published == name
     table = load_published(name)
-    rows = [table.row(arm.spec.published or "") for arm in experiment.arms]
+    rows = [table.row(row.spec.published or "") for row in experiment.rows]
     assert rows == list(table.rows)
 
 

@@ -58,16 +58,16 @@ def test_delta_is_paired_by_repeat() -> None:
     )
     row = row_of(view, runs, "STH hybrid")
     # Differences of the repeats that both have: 8 and 10 points. Unpaired it would be 64 - 50 = 14.
-    assert row.delta.mean == pytest.approx(9.0)
-    assert row.delta.n == 2
-    assert row.delta.std == pytest.approx(math.sqrt(((8 - 9) ** 2 + (10 - 9) ** 2) / (2 - 1)))
-    assert row.top1.mean == pytest.approx((0.58 + 0.70) / 2)
-    assert row.top1.std == pytest.approx(0.12 / math.sqrt(2))
+    assert row.accuracies[0].delta.mean == pytest.approx(9.0)
+    assert row.accuracies[0].delta.n == 2
+    assert row.accuracies[0].delta.std == pytest.approx(math.sqrt(((8 - 9) ** 2 + (10 - 9) ** 2) / (2 - 1)))
+    assert row.accuracies[0].top1.mean == pytest.approx((0.58 + 0.70) / 2)
+    assert row.accuracies[0].top1.std == pytest.approx(0.12 / math.sqrt(2))
     baseline = row_of(view, runs, "(2+1)D sequential")
     assert baseline.is_baseline
-    assert baseline.delta is None
-    assert baseline.top1.mean == pytest.approx(0.5)
-    assert baseline.top1.std == pytest.approx(0.1)
+    assert baseline.accuracies[0].delta is None
+    assert baseline.accuracies[0].top1.mean == pytest.approx(0.5)
+    assert baseline.accuracies[0].top1.std == pytest.approx(0.1)
 
 
 def test_one_repeat_has_no_spread_and_none_has_no_mean() -> None:
@@ -79,7 +79,7 @@ def test_one_repeat_has_no_spread_and_none_has_no_mean() -> None:
 
 def test_without_a_common_repeat_there_is_no_delta() -> None:
     view, runs = view_and_runs({"(2+1)D sequential": [0.5, None], "STH hybrid": [None, 0.6]})
-    assert row_of(view, runs, "STH hybrid").delta is None
+    assert row_of(view, runs, "STH hybrid").accuracies[0].delta is None
 
 
 @pytest.mark.parametrize("status", ["failed", "stopped", "interrupted", "running"])
@@ -88,9 +88,12 @@ def test_a_trial_that_did_not_complete_is_no_number_and_keeps_its_reason(status:
     # Even a run that logged an accuracy on its way counts for nothing unless it completed.
     runs.loc[runs["status"] == status, "metrics.final/1x1/top1"] = 0.9
     row = row_of(view, runs, "STH merge")
-    assert row.top1 is None
-    assert row.delta is None
-    assert (row.repeats[0].state, row.repeats[0].reason) == (status, f"why it {status}")
+    assert row.accuracies[0].top1 is None
+    assert row.accuracies[0].delta is None
+    assert (row.accuracies[0].repeats[0].state, row.accuracies[0].repeats[0].reason) == (
+        status,
+        f"why it {status}",
+    )
     frame = table_frame(build_table(view, runs)).set_index("arm")
     assert frame.loc["STH merge", f"repeats_{status}"] == 1
     assert f"why it {status}" in frame.loc["STH merge", "problems"]
@@ -102,7 +105,8 @@ def test_missing_says_why() -> None:
         {("STH merge", 0): ("missing", "excluded by --only"), ("STH hybrid", 0): ("done", "")},
     )
     reasons = {
-        row.arm.name: (row.repeats[0].state, row.repeats[0].reason) for row in build_table(view, runs).rows
+        row.arm.name: (row.accuracies[0].repeats[0].state, row.accuracies[0].repeats[0].reason)
+        for row in build_table(view, runs).rows
     }
     assert reasons["STH merge"] == ("missing", "excluded by --only")
     assert reasons["STH hybrid"] == ("missing", "finished, but not in MLflow")
@@ -114,8 +118,11 @@ def test_stale_results_count_and_are_marked() -> None:
         {"(2+1)D sequential": [0.5], "STH hybrid": [0.6]}, {("STH hybrid", 0): ("stale", "code changed")}
     )
     row = row_of(view, runs, "STH hybrid")
-    assert row.top1.mean == 0.6
-    assert (row.repeats[0].state, row.repeats[0].reason) == ("stale", "code changed")
+    assert row.accuracies[0].top1.mean == 0.6
+    assert (row.accuracies[0].repeats[0].state, row.accuracies[0].repeats[0].reason) == (
+        "stale",
+        "code changed",
+    )
 
 
 def test_measured_and_published_stay_apart() -> None:
@@ -134,8 +141,8 @@ def test_a_completed_trial_of_another_protocol_is_missing() -> None:
     view, runs = view_and_runs({"(2+1)D sequential": [0.5]})
     runs = runs.rename(columns={"metrics.final/1x1/top1": "metrics.final/2x3/top1"})
     row = row_of(view, runs, "(2+1)D sequential")
-    assert row.top1 is None
-    assert row.repeats[0].reason == "not evaluated with protocol 1x1"
+    assert row.accuracies[0].top1 is None
+    assert row.accuracies[0].repeats[0].reason == "not evaluated with protocol 1x1"
 
 
 def test_no_runs_at_all_give_a_table_of_missing_cells() -> None:

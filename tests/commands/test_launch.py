@@ -18,7 +18,8 @@ from study.commands.launch import LaunchOptions, launch
 from study.errors import SchedulingError, StoreError
 from study.running.plan import State, make_plan
 from study.running.store import Store
-from study.spec.loading import Study, load_study
+from study.spec.loading import load_study
+from study.spec.resolved import Study
 from study.tracking.read import load_runs
 from tests.running.conftest import TOY
 
@@ -210,7 +211,7 @@ def test_a_fusion_is_computed_from_stored_scores_and_an_unbuilt_row_says_why(
     plan = make_plan(study, store)
     assert len(plan.trials) == 2
     scores = [np.load(store.folder(planned.trial_id) / "scores.npz") for planned in plan.trials]
-    fused = (scores[0]["1x1"] + scores[1]["1x1"]).mean(axis=1)
+    fused = (scores[0]["logits"] + scores[1]["logits"]).mean(axis=1)
     expected = 100 * (fused.argmax(axis=1) == scores[0]["labels"]).mean()
     table = pd.read_csv(store.report / "tables" / "fusion.csv").set_index("arm")
     assert table.loc["a+b", "top1_percent_mean"] == pytest.approx(expected)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from study.data.decoding import ArrayReader
 
 from study.data.contact_sheet import LABEL_WIDTH, MARGIN, draw_contact_sheet
-from study.data.decoding import ArrayReader
 from study.data.manifest import Manifest, VideoEntry
 from study.errors import DataError
 

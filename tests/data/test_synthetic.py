@@ -13,16 +13,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from study.data.decoding import DecordReader
 
 from study.data import generation
 from study.data.catalog import open_dataset
 from study.data.datasets.appearance import AppearanceDataset
 from study.data.datasets.motion import PAIRS, MotionDataset
-from study.data.decoding import DecordReader
 from study.data.generation import VideoPlan
 from study.data.synthetic import SHAPES, encode_video
 from study.errors import DataError
-from study.spec.data import SyntheticAppearance, SyntheticMotion
+from study.spec.datasets import SyntheticAppearance, SyntheticMotion
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = {"train_videos": 26, "val_videos": 14, "size": 24, "frames": 16}
@@ -231,7 +231,7 @@ def test_a_script_without_a_main_guard_may_prepare(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from study.data import generation\n"
         "from study.data.catalog import open_dataset\n"
-        "from study.spec.data import SyntheticMotion\n"
+        "from study.spec.datasets import SyntheticMotion\n"
         "generation.VIDEOS_WORTH_A_PROCESS, os.cpu_count = 5, lambda: 2\n"
         "spec = SyntheticMotion(type='motion', train_videos=8, val_videos=4, size=16, frames=8)\n"
         f"open_dataset(spec, Path({str(tmp_path)!r})).prepare()\n"

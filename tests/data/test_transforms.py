@@ -11,11 +11,15 @@ import torch
 from study.data import transforms
 from study.data.transforms import Box
 from study.errors import DataError
-from study.spec.data import ClipSpec
+from study.spec.clip import ClipSpec
 
 
 def make_clip_spec(size: int, scales: tuple[float, ...], **options: object) -> ClipSpec:
     return ClipSpec.model_validate({"frames": 4, "size": size, "resize": None, "scales": scales, **options})
+
+
+def place_three(height: int, width: int, size: int) -> list[Box]:
+    return [transforms.place_test_box(height, width, size, crop) for crop in ("start", "center", "end")]
 
 
 def test_multi_scale_crops_have_the_sides_and_the_13_positions_of_tsn() -> None:
@@ -67,15 +71,15 @@ def test_without_scales_every_position_of_a_fixed_crop_is_drawn() -> None:
 
 
 def test_three_crops_lie_along_the_long_side() -> None:
-    assert transforms.place_test_boxes(256, 340, 256, 3) == [
+    assert place_three(256, 340, 256) == [
         Box(0, 0, 256, 256),
         Box(0, 42, 256, 256),
         Box(0, 84, 256, 256),
     ]
-    assert [box.top for box in transforms.place_test_boxes(41, 32, 32, 3)] == [0, 4, 9]
-    assert transforms.place_test_boxes(256, 340, 224, 1) == [Box(16, 58, 224, 224)]
+    assert [box.top for box in place_three(41, 32, 32)] == [0, 4, 9]
+    assert transforms.place_test_box(256, 340, 224, "center") == Box(16, 58, 224, 224)
     with pytest.raises(DataError, match="smaller than a crop of 33"):
-        transforms.place_test_boxes(41, 32, 33, 1)
+        transforms.place_test_box(41, 32, 33, "center")
 
 
 def test_a_crop_of_the_right_size_is_copied_and_another_one_scaled() -> None:

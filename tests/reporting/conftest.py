@@ -13,7 +13,7 @@ import pytest
 from study.analysis.published import load_published
 from study.analysis.tables import ExperimentView, TrialRef
 from study.reporting.report import ReportSource
-from study.spec.loading import Arm, Experiment
+from study.spec.resolved import Experiment, Row
 from tests import fabricated
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -29,11 +29,13 @@ TOP1 = {
 
 def rename(experiment: Experiment, old: str, new: str) -> Experiment:
     """``experiment`` with an arm of another name."""
-    arms = tuple(
-        Arm(arm.spec.model_copy(update={"name": new}), arm.settings) if arm.name == old else arm
-        for arm in experiment.arms
+    rows = tuple(
+        Row(row.spec.model_copy(update={"name": new}), tuple(replace(arm, name=new) for arm in row.arms))
+        if row.name == old
+        else row
+        for row in experiment.rows
     )
-    return replace(experiment, rows=arms)
+    return replace(experiment, rows=rows)
 
 
 def fabricate(experiments: Sequence[Experiment], outcomes: dict[tuple[str, int], str]) -> ReportSource:

@@ -28,7 +28,8 @@ def write_record(tmp_path: Path, index: int, **changes: object) -> str:
         "trial_id": planned.trial_id,
         "status": "completed",
         "trial": planned.trial.to_json(),
-        "evaluation_fingerprint": planned.trial.evaluation_fingerprint,
+        "protocols": planned.trial.protocols,
+        "primary": "1x1",
         "metrics": {"1x1": ProtocolMetrics(top1=0.5, top5=None, loss=1.0, videos=10, views=1)},
         "environment": NOWHERE,
         "code": fingerprint_code(planned.trial.settings),
@@ -58,7 +59,7 @@ def test_repeats_come_in_blocks_over_all_arms(tmp_path: Path) -> None:
 def test_states(tmp_path: Path) -> None:
     write_record(tmp_path, 0)
     write_record(tmp_path, 1, code=CodeFingerprint(digest="old", modules={"study.training.fit": "old"}))
-    write_record(tmp_path, 2, evaluation_fingerprint="old")
+    write_record(tmp_path, 2, protocols={"1x1": ("another view",)})
     write_record(tmp_path, 3, status="failed", failure=Failure(kind="DataError", message="clip.mp4: broken"))
     present = plan(tmp_path)
     states = [planned.state for planned in present.trials]

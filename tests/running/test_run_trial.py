@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from study.running.executor import Place
 from study.running.plan import PlannedTrial, State
 from study.running.run_trial import run_trial
 from study.running.store import Store
@@ -19,7 +20,7 @@ from tests.running.conftest import make_toy_plan, toy_trial
 
 def run(planned: PlannedTrial, store: Store, folder: Path | None = None, **options: Any) -> TrialRecord:
     folder = folder or store.folder(planned.trial_id)
-    record = run_trial(planned.trial, folder, data_dir=store.data, **options)
+    record = run_trial(planned.trial, Place(folder, store.data), **options)
     assert record.failure is None, record.failure.traceback
     return record
 
@@ -41,9 +42,9 @@ def test_record_is_complete_and_scores_explain_the_accuracy(store: Store) -> Non
     assert load_record(folder / "record.json") == record
     assert (record.status, record.epochs_done, record.trial_id) == ("completed", 2, planned.trial_id)
     scores = np.load(folder / "scores.npz")
-    assert scores["1x1"].shape[:2] == (24, 1)
+    assert scores["logits"].shape[:2] == (24, 1)
     assert len(set(scores["video_ids"])) == 24
-    accuracy = (scores["1x1"].mean(axis=1).argmax(axis=1) == scores["labels"]).mean()
+    accuracy = (scores["logits"].mean(axis=1).argmax(axis=1) == scores["labels"]).mean()
     assert record.metrics["1x1"].top1 == pytest.approx(accuracy)
     assert [entry["step"] for entry in lines(folder)] == [1, 2]
     assert {"train/loss", "train/top1", "lr", "val/top1"} <= set(lines(folder)[-1]["metrics"])
@@ -62,7 +63,7 @@ def test_twice_the_same_trial_gives_the_same_record(store: Store, tmp_path: Path
     second = run(planned, store, tmp_path / "b")
     assert outcome(first) == outcome(second)
     assert lines(tmp_path / "a") == lines(tmp_path / "b")
-    for name in ("1x1", "labels"):
+    for name in ("logits", "labels", "shown"):
         np.testing.assert_array_equal(
             np.load(tmp_path / "a" / "scores.npz")[name], np.load(tmp_path / "b" / "scores.npz")[name]
         )
@@ -78,7 +79,7 @@ def test_interrupted_and_resumed_equals_undisturbed(store: Store, tmp_path: Path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_trial(planned.trial, tmp_path / "b", data_dir=store.data, tick=interrupt)
+        run_trial(planned.trial, Place(tmp_path / "b", store.data), interrupt)
     assert not (tmp_path / "b" / "record.json").exists()
     # As if the process had died before it could write the line of its last checkpoint.
     (tmp_path / "b" / "metrics.jsonl").unlink()
@@ -121,15 +122,91 @@ def test_a_new_protocol_is_evaluated_without_training(store: Store) -> None:
     record = run(again, store, tick=epochs.append)
     assert record.metrics["1x1"] == first.metrics["1x1"]
     assert record.metrics["2x3"].views == 6
-    assert set(epochs) <= {2}  # the epoch it starts from; none was trained
+    assert not epochs
     assert lines(store.folder(planned.trial_id))[-1]["step"] == 2
+    assert (record.code, record.started_at, record.seconds["train"]) == (
+        first.code,
+        first.started_at,
+        first.seconds["train"],
+    )
+
+
+def test_a_protocol_of_known_views_is_derived_without_network_or_videos(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal to evaluating it by itself to 1e-6, for every protocol that the stored views cover."""
+    wide = '{"1x1": {}, "2x3": {"clips": 2, "crops": 3}}'
+    planned = toy_trial(store, "STH hybrid+attention", f"evaluation.protocols={wide}")
+    first = run(planned, store)
+    derived = '{"1x1": {}, "1x3": {"crops": 3}, "2x1": {"clips": 2}}'
+    again = toy_trial(store, "STH hybrid+attention", f"evaluation.protocols={derived}")
+    assert again.state is State.PROTOCOL
+    with monkeypatch.context() as patch:
+        patch.setattr("study.running.measuring.evaluate", None)
+        patch.setattr("study.running.run_trial.open_dataset", None)
+        record = run(again, store)
+    assert record.attention == first.attention
+    for name in ("1x3", "2x1"):
+        direct = f'{{"1x1": {{}}, "{name}": {{"crops": {name[2]}, "clips": {name[0]}}}}}'
+        alone = toy_trial(store, "STH hybrid+attention", f"evaluation.protocols={direct}")
+        expected = run(alone, store, tmp_path / name).metrics[name]
+        found = record.metrics[name]
+        assert (found.top1, found.top5, found.views) == (expected.top1, expected.top5, expected.views)
+        assert found.loss == pytest.approx(expected.loss, abs=1e-6)
+
+
+def test_attention_is_averaged_over_the_views_of_a_video(store: Store, tmp_path: Path) -> None:
+    protocols = '{"1x1": {}, "2x3": {"clips": 2, "crops": 3}}'
+    settings = (f"evaluation.protocols={protocols}", "evaluation.primary=2x3")
+    record = run(toy_trial(store, "STH hybrid+attention", *settings), store)
+    assert {block.videos for block in record.attention} == {24}
+    # A new primary protocol takes its coefficients anew.
+    other = run(toy_trial(store, "STH hybrid+attention", f"evaluation.protocols={protocols}"), store)
+    assert other.primary == "1x1"
+    assert other.attention != record.attention
+    alone = run(toy_trial(store, "STH hybrid+attention"), store, tmp_path / "alone")
+    for ours, theirs in zip(other.attention, alone.attention, strict=True):
+        assert ours.alpha_t == pytest.approx(theirs.alpha_t, abs=1e-6)
+        assert ours.alpha_t_std == pytest.approx(theirs.alpha_t_std, abs=1e-6)
+
+
+def test_a_record_of_version_1_is_read_and_its_scores_serve(store: Store) -> None:
+    """Records of finished trials migrate: nothing that was measured is measured again."""
+    planned = toy_trial(store, "STH hybrid")
+    first = run(planned, store)
+    folder = store.folder(planned.trial_id)
+    content = json.loads((folder / "record.json").read_text())
+    for name in ("protocols", "primary"):
+        del content[name]
+    for name in ("checked", "killed"):
+        del content["data"][name]
+    del content["metrics"]["1x1"]["repeated"]
+    (folder / "record.json").write_text(
+        json.dumps(content | {"version": 1, "evaluation_fingerprint": "0123456789abcdef"})
+    )
+    scores = np.load(folder / "scores.npz")
+    np.savez_compressed(
+        folder / "scores.npz",
+        video_ids=scores["video_ids"],
+        labels=scores["labels"],
+        **{"1x1": scores["logits"]},
+    )
+    again = toy_trial(store, "STH hybrid")
+    assert again.state is State.DONE
+    assert again.record is not None
+    assert again.record.metrics["1x1"].top1 == first.metrics["1x1"].top1
+    more = '{"1x1": {}, "2x1": {"clips": 2}}'
+    record = run(toy_trial(store, "STH hybrid", f"evaluation.protocols={more}"), store)
+    assert record.metrics["1x1"].top1 == first.metrics["1x1"].top1
+    # What the views showed was not stored then, so it is not known how many are repeated.
+    assert (record.metrics["2x1"].views, record.metrics["2x1"].repeated) == (2, None)
 
 
 def test_a_failure_is_a_record_with_its_reason(store: Store) -> None:
     planned = toy_trial(
         store, "STH hybrid", "training.optimizer.lr=1e30", "training.optimizer.clip_grad_norm=null"
     )
-    record = run_trial(planned.trial, store.folder(planned.trial_id), data_dir=store.data)
+    record = run_trial(planned.trial, Place(store.folder(planned.trial_id), store.data))
     assert record.status == "failed"
     assert record.failure is not None
     assert record.failure.kind == "DivergedError"
@@ -148,7 +225,7 @@ def test_changed_data_are_refused(store: Store) -> None:
 
     planned = toy_trial(store, "STH hybrid")
     trial = replace(planned.trial, data_digest="of yesterday")
-    record = run_trial(trial, store.folder(trial.trial_id), data_dir=store.data)
+    record = run_trial(trial, Place(store.folder(trial.trial_id), store.data))
     assert record.failure is not None
     assert record.failure.kind == "DataError"
     assert "of yesterday" in record.failure.message

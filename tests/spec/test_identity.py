@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,29 @@ def test_repeat_and_data_change_the_id() -> None:
 def test_resources_and_protocols_do_not_change_the_id() -> None:
     other = make(resources__cpus="2", resources__loader_workers="3", evaluation__batch_size="7")
     assert other.trial_id == make().trial_id
-    assert other.evaluation_fingerprint != make().evaluation_fingerprint
+    assert other.protocols == make().protocols == {"1x1": ("tsn 1/2 center 32",)}
+
+
+def test_ids_of_records_that_exist_stay_what_they_are() -> None:
+    """Taken from version 0.1: an option that is added must not make finished trials unknown."""
+    study = load_study(["table7"])
+    ids = [Trial(arm.settings, 0, "d").trial_id for arm in study.experiments[0].arms]
+    assert ids == [
+        "a87c339c667f5b67",
+        "5804a214fe2efab6",
+        "82dbe6cb1e0f4d32",
+        "d10c04257092c1b4",
+        "53fa463111092064",
+    ]
+
+
+def test_options_that_came_later_leave_the_ids_of_older_trials_alone() -> None:
+    plain, named = make(), make(clip__snippet="1", clip__stride="8")
+    assert named.trial_id == plain.trial_id
+    assert not {"snippet", "stride", "modality"} & set(plain.settings.identity["clip"])
+    assert make(clip__snippet="2").trial_id != plain.trial_id
+    assert "parent" not in plain.to_json() or not plain.parent
+    assert replace(plain, parent="0123").trial_id != plain.trial_id
 
 
 def test_moving_the_data_does_not_change_the_id() -> None:

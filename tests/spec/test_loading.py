@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from study.errors import SpecError
 from study.spec.blocks import Conv2dBlock, STHBlock, TwoPlusOneBlock
-from study.spec.loading import Experiment, load_study
+from study.spec.loading import load_study
+from study.spec.resolved import Experiment
 from study.spec.yaml import parse_document
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"

@@ -83,9 +83,11 @@ def _sum_changes(plain: Cost, costs: list[Cost]) -> Cost:
     return params + sum(cost[0] - params for cost in costs), macs + sum(cost[1] - macs for cost in costs)
 
 
-def derive_total(model: ModelSpec, *, num_classes: int, frames: int, size: int) -> tuple[int, int]:
+def derive_total(
+    model: ModelSpec, *, num_classes: int, frames: int, size: int, in_channels: int = 3
+) -> tuple[int, int]:
     """Parameters and multiply-accumulates of one view, summed over :func:`derive_layers`."""
-    layers = derive_layers(model, num_classes=num_classes, frames=frames, size=size)
+    layers = derive_layers(model, num_classes=num_classes, frames=frames, size=size, in_channels=in_channels)
     return sum(layer.params for layer in layers), sum(layer.macs for layer in layers)
 
 

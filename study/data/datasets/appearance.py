@@ -5,7 +5,7 @@ from __future__ import annotations
 from study.data.generation import GeneratedDataset, VideoPlan
 from study.data.scenery import draw_bright_colors, draw_wandering_track
 from study.data.synthetic import Fill, Frames, Sprite, render_scene
-from study.spec.data import SyntheticAppearance
+from study.spec.datasets import SyntheticAppearance
 
 CLASS_SHAPES = ("disk", "square", "triangle", "left hook", "right hook")
 CLASS_FILLS: tuple[Fill, ...] = ("striped", "dotted")

@@ -16,7 +16,7 @@ import numpy as np
 from study.data.generation import GeneratedDataset, VideoPlan
 from study.data.scenery import draw_bright_colors, draw_sprite, draw_still_track
 from study.data.synthetic import Array, Frames, Track, render_scene
-from study.spec.data import SyntheticMotion
+from study.spec.datasets import SyntheticMotion
 
 Event = Callable[[np.random.Generator, Track], Track]
 """Draws what an object does, given where it rests."""

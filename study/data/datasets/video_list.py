@@ -6,26 +6,34 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from study.data.catalog import VideoSource
+from study.data.catalog import FileSource
+from study.data.datasets.labels import build_flip_map, explain_unknown
+from study.data.folders import FolderIndex, check_frames
 from study.data.list_file import Problems, Row, check_files, read_names, read_rows, relative_path
 from study.data.manifest import Manifest, VideoEntry
+from study.data.readers.base import Reading
 from study.errors import DataError, suggest
-from study.spec.data import VideoList
+from study.spec.datasets import VideoList
 
 SPLITS = ("train", "val")
 UNUSED_SPLIT = "test"
 
 
-class VideoListDataset(VideoSource):
-    """The data set that a :class:`~study.spec.data.VideoList` describes.
+class VideoListDataset(FileSource):
+    """The data set that a :class:`~study.spec.datasets.VideoList` describes.
 
     A label is a number from 0 or the name of a class. Without a file of class names, numbers are their own
     names, and names are put in alphabetical order; the first row of the training list decides which of the
-    two they are.
+    two they are. Paths are of video files, or all of them of folders of frames.
     """
 
     def __init__(self, spec: VideoList, cache_dir: Path) -> None:
+        super().__init__(spec, cache_dir)
         self.spec = spec
+
+    @property
+    def root(self) -> Path:
+        return self.spec.root
 
     @property
     def num_classes(self) -> int:
@@ -43,80 +51,101 @@ class VideoListDataset(VideoSource):
             raise DataError(f"{source}: {len(names)} classes, but num_classes is {spec.num_classes}")
         return names
 
-    def manifest(self) -> Manifest:
+    def listing(self) -> Manifest:
         """The videos of both lists, in the order of their lines."""
-        if not self.spec.root.is_dir():
-            raise DataError(f"{self.spec.root}: no such folder (data.root)")
-        train, val = (self._read_split(split) for split in SPLITS)
-        lines = {entry.path for entry in train}
-        both = [entry.path for entry in val if entry.path in lines]
-        if both:
-            raise DataError(
-                f"{self.spec.val_list}: {len(both)} videos stand in the training list too, "
-                f"the first is '{both[0]}'"
-            )
-        return Manifest(self.spec.root, self.classes, self._flip_map(), train, val)
+        spec = self.spec
+        if not spec.root.is_dir():
+            raise DataError(f"{spec.root}: no such folder (data.root)")
+        self._check_overlap()
+        template = spec.image_template if self._are_folders() else ""
+        train, val = (self._build_entries(split) for split in SPLITS)
+        flips = build_flip_map(self.classes, spec.flip_pairs, "data.flip_pairs")
+        reading = Reading(decoder=spec.decoder, image_template=template)
+        return Manifest(spec.root, self.classes, flips, train, val, reading=reading)
 
     @cached_property
     def _rows(self) -> dict[str, list[Row]]:
-        """Rows of each split."""
+        """Rows of each split, with paths relative to the root."""
         spec = self.spec
         if spec.train_list != spec.val_list:
-            return {
-                "train": read_rows(spec.train_list, spec.format),
-                "val": read_rows(spec.val_list, spec.format),
-            }
-        rows = read_rows(spec.train_list, "csv", ("path", "label", "split"))
-        return split_rows(spec.train_list, rows)
+            lists = {split: read_rows(self._source(split), spec.format) for split in SPLITS}
+        else:
+            rows = read_rows(spec.train_list, "csv", ("path", "label", "split"))
+            lists = split_rows(spec.train_list, rows)
+        for split, rows in lists.items():
+            if not rows:
+                raise DataError(f"{self._source(split)}: no videos for the split '{split}'")
+        return {split: self._localize(self._source(split), rows) for split, rows in lists.items()}
 
-    def _read_split(self, split: str) -> tuple[VideoEntry, ...]:
-        source = self.spec.train_list if split == "train" else self.spec.val_list
-        problems, entries = Problems(source), []
-        rows = self._rows[split]
-        if not rows:
-            raise DataError(f"{source}: no videos for the split '{split}'")
-        check_files(self.spec.root, rows, problems)
+    def _source(self, split: str) -> Path:
+        return self.spec.train_list if split == "train" else self.spec.val_list
+
+    def _localize(self, source: Path, rows: Sequence[Row]) -> list[Row]:
+        """``rows`` with the prefix of another machine cut off."""
+        prefix, problems, found = self.spec.strip_prefix, Problems(source), []
         for row in rows:
-            label = self._label(row, problems)
-            path = relative_path(self.spec.root, row.path)
-            entries.append(VideoEntry(path, path, label))
+            path = row.path
+            if prefix:
+                if not path.startswith(prefix):
+                    problems.add(row.line, f"'{path}' does not begin with data.strip_prefix, '{prefix}'")
+                path = path.removeprefix(prefix).lstrip("/")
+            found.append(row._replace(path=relative_path(self.root, path)))
+        problems.raise_if_any()
+        return found
+
+    def _check_overlap(self) -> None:
+        train = {row.path: row.line for row in self._rows["train"]}
+        problems = Problems(self.spec.val_list)
+        for row in self._rows["val"]:
+            if row.path in train:
+                where = f"{self.spec.train_list}:{train[row.path]}"
+                problems.add(row.line, f"'{row.path}' is a training video too ({where})")
+        problems.raise_if_any()
+
+    def _are_folders(self) -> bool:
+        """Whether the lists name folders of frames; every path is looked for."""
+        index, folders = FolderIndex(self.root), dict[str, bool]()
+        for split in SPLITS:
+            problems = Problems(self._source(split))
+            folders[split] = check_files(index, self._rows[split], problems, folders=True)
+            problems.raise_if_any()
+            if folders[split]:
+                check_frames(self.root / self._rows[split][0].path, self.spec.image_template)
+        if folders["train"] != folders["val"]:
+            kinds = [("folders of frames" if folders[split] else "video files") for split in SPLITS]
+            raise DataError(
+                f"{self.spec.val_list}: names {kinds[1]}, but {self.spec.train_list} names {kinds[0]}"
+            )
+        return folders["train"]
+
+    def _build_entries(self, split: str) -> tuple[VideoEntry, ...]:
+        problems = Problems(self._source(split))
+        labels = {name: label for label, name in enumerate(self.classes)}
+        entries = [
+            VideoEntry(row.path, row.path, self._label(row, labels, problems)) for row in self._rows[split]
+        ]
         problems.raise_if_any()
         return tuple(entries)
 
-    def _label(self, row: Row, problems: Problems) -> int:
+    def _label(self, row: Row, labels: dict[str, int], problems: Problems) -> int:
         """The index of the class of ``row``; 0 with the defect noted when there is none."""
         if row.label.isdecimal():
-            if int(row.label) < len(self.classes):
+            if int(row.label) < len(labels):
                 return int(row.label)
-            problems.add(row.line, f"label {row.label}; the labels are 0 to {len(self.classes) - 1}")
-        elif row.label in self.classes:
-            return self.classes.index(row.label)
+            problems.add(row.line, f"label {row.label}; the labels are 0 to {len(labels) - 1}")
+        elif row.label in labels:
+            return labels[row.label]
         else:
-            hint = suggest(row.label, self.classes) if len(self.classes) <= 20 else "it is no class name"
-            problems.add(row.line, f"label '{row.label}': {hint}")
+            problems.add(row.line, "" if problems.many else explain_unknown(row.label, self.classes))
         return 0
 
     def _derive_names(self) -> tuple[str, ...]:
         train = self._rows["train"]
         labels = [row.label for row in (*train, *self._rows["val"])]
-        if train and train[0].label.isdecimal():
+        if train[0].label.isdecimal():
             count = self.spec.num_classes or 1 + max(int(text) for text in labels if text.isdecimal())
             return tuple(str(number) for number in range(count))
         return tuple(sorted({row.label for row in train}))
-
-    def _flip_map(self) -> dict[int, int]:
-        flips: dict[int, int] = {}
-        for pair in self.spec.flip_pairs:
-            for name in pair:
-                if name not in self.classes:
-                    raise DataError(f"data.flip_pairs: '{name}' is no class; {suggest(name, self.classes)}")
-            first, second = (self.classes.index(name) for name in pair)
-            if first == second or first in flips or second in flips:
-                raise DataError(
-                    f"data.flip_pairs: {pair[0]}, {pair[1]}: a class has one partner, another class"
-                )
-            flips |= {first: second, second: first}
-        return flips
 
 
 def split_rows(source: Path, rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
-import numpy.typing as npt
 
-from study.data.decoding import Decoder, Frames, VideoReader
+from study.data.readers.base import Frames, Indices, Opening, VideoReader
 from study.data.transforms import resize_frames, to_frames
 
 
@@ -29,19 +25,15 @@ class ResizedReader:
     def num_frames(self) -> int:
         return self._reader.num_frames
 
-    def read(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> Frames:
+    def read(self, indices: Indices) -> Frames:
         resized = resize_frames(to_frames(self._reader.read(indices)), self._target)
         frames: Frames = np.ascontiguousarray(resized.permute(0, 2, 3, 1).numpy())
         return frames
 
 
-def resizing(decoder: Decoder, target: tuple[int, int] | int | None) -> Decoder:
-    """``decoder``, with frames resized to ``target``; None leaves them as they are."""
+def resizing(opening: Opening, target: tuple[int, int] | int | None) -> Opening:
+    """``opening``, with frames resized to ``target``; None leaves them as they are."""
     if target is None:
-        return decoder
+        return opening
     size = target
-
-    def open_resized(path: Path) -> VideoReader:
-        return ResizedReader(decoder(path), size)
-
-    return open_resized
+    return lambda: ResizedReader(opening(), size)

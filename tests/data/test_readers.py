@@ -1,8 +1,9 @@
-"""Decoding against PyAV, on our own videos and on real and damaged ones."""
+"""Readers against PyAV and known frames, on our own videos and on real and damaged ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +11,11 @@ import av
 import numpy as np
 import pytest
 
-from study.data.decoding import CHUNK, ArrayReader, DecordReader, FrameCache
+from study.data.readers import Reading, find_decoder, open_video
+from study.data.readers.base import ArrayReader, ShortenedReader
+from study.data.readers.cache import FrameCache
+from study.data.readers.decord_reader import CHUNK, DecordReader
+from study.data.readers.pyav_reader import PyavReader
 from study.errors import DataError
 
 WriteVideo = Callable[..., Path]
@@ -43,6 +48,7 @@ def test_reading_in_order_crosses_chunks(tmp_path: Path, write_video: WriteVideo
     long = tmp_path / "long.mp4"
     with av.open(str(frames)) as source, av.open(str(long), "w") as target:
         stream = target.add_stream("libx264", rate=12)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
         pictures = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
         for picture in pictures * 3:
@@ -72,54 +78,136 @@ def test_a_file_that_is_no_video_is_named(tmp_path: Path, content: bytes, suffix
         DecordReader(path)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.mp4: no such file"):
-        DecordReader(tmp_path / "gone.mp4")
-    with pytest.raises(DataError, match="no such file"):
-        DecordReader(tmp_path)
+@pytest.mark.parametrize("reader", [DecordReader, PyavReader])
+def test_what_cannot_be_opened_is_named_with_its_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: type
+) -> None:
+    (tmp_path / "v.mp4").mkdir()
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    (tmp_path / "lost.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (tmp_path / "empty.mp4").touch()
+    for name, fault in {
+        "gone.mp4": "no such file",
+        "v.mp4": "is a folder, not a video file",
+        "loop.mp4": "cannot be read: Too many levels of symbolic links",
+        "lost.mp4": "is a symbolic link that leads nowhere",
+        "empty.mp4": "cannot be opened as a video: the file is empty",
+    }.items():
+        with pytest.raises(DataError) as caught:
+            reader(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: {fault}"
+    with pytest.raises(DataError, match=r"b\\udcff\.mp4': the name is not valid UTF-8"):
+        reader(tmp_path / "b\udcff.mp4")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "secret.mp4").write_bytes(b"x")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"secret\.mp4: cannot be read: Permission denied"):
+        reader(tmp_path / "secret.mp4")
+
+
+def test_text_and_images_are_no_videos_though_ffmpeg_shows_them(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no video\n" * 50)
+    for reader in (DecordReader, PyavReader):
+        with pytest.raises(DataError, match=r"notes\.txt: .*text"):
+            reader(tmp_path / "notes.txt").read([0])
 
 
 def test_a_truncated_file_is_named(tmp_path: Path, write_video: WriteVideo) -> None:
     path = write_video(tmp_path / "short.mp4", frames=20)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DataError, match=r"short\.mp4"):
-        DecordReader(path).read(range(20))
+    for reader in (DecordReader, PyavReader):
+        with pytest.raises(DataError, match=r"short\.mp4"):
+            reader(path).read(range(20))
 
 
-class CountingDecoder:
-    """A decoder that counts how often each file is opened."""
+def test_pyav_reads_what_is_asked_for_and_no_further(
+    tmp_path: Path, write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "v.mp4")
+    decoded = []
+
+    def count(path: Path) -> Iterator[av.VideoFrame]:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                decoded.append(frame)
+                yield frame
+
+    monkeypatch.setattr("study.data.readers.pyav_reader.iter_frames", count)
+    assert brightness(PyavReader(path).read([3, 1, 3])) == [3, 1, 3]
+    assert len(decoded) == 4
+    assert brightness(ShortenedReader(PyavReader(path), 8).read([7])) == [7]
+    assert len(decoded) == 12
+
+
+def test_reading_in_order_goes_on_or_begins_anew(
+    tmp_path: Path, write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "v.mp4", frames=25)
+    reader = DecordReader(path, in_order=True)
+    asked: list[list[int]] = []
+    batch = reader._batch
+
+    def note(chunk: np.ndarray) -> np.ndarray:
+        asked.append(chunk.tolist())
+        return batch(chunk)
+
+    monkeypatch.setattr(reader, "_batch", note)
+    for wanted, decoded in (([2, 4], range(5)), ([6], range(5, 7)), ([6], range(7)), ([24, 1], range(25))):
+        asked.clear()
+        assert brightness(reader.read(wanted)) == wanted
+        assert asked == [list(decoded)]
+
+
+def test_who_reads_is_decided_by_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = [Reading(), Reading("pyav"), Reading("decord"), Reading("decord", "{:05d}.jpg")]
+    assert [find_decoder(reading) for reading in readings] == ["decord", "pyav", "decord", "frames"]
+    monkeypatch.setattr("study.data.readers.find_spec", lambda name: None)
+    assert [find_decoder(reading) for reading in readings] == ["pyav", "pyav", "decord", "frames"]
+    with pytest.raises(DataError, match=r"v\.mp4: data\.decoder 'decord' is not installed"):
+        open_video(Path("v.mp4"), Reading("decord"))
+
+
+class CountingOpening:
+    """Videos of known size that count how often each is opened."""
 
     def __init__(self) -> None:
         self.opened: list[str] = []
 
-    def __call__(self, path: Path) -> ArrayReader:
-        self.opened.append(path.name)
-        frames = 40 if path.name.startswith("long") else 2
-        return ArrayReader(np.full((frames, 64, 64, 3), len(path.name), dtype=np.uint8))
+    def of(self, name: str) -> Callable[[], ArrayReader]:
+        def opening() -> ArrayReader:
+            self.opened.append(name)
+            frames = 40 if name.startswith("long") else 2
+            return ArrayReader(np.full((frames, 64, 64, 3), len(name), dtype=np.uint8))
+
+        return opening
 
 
 def test_the_cache_keeps_what_fits_and_decodes_the_rest_anew() -> None:
     # 2 frames of 64 x 64 x 3 bytes are 24 KiB; 1 MiB holds 42 such videos, or 2 long ones of 480 KiB.
-    decoder = CountingDecoder()
-    cache = FrameCache(1, decoder)
+    videos = CountingOpening()
+    cache = FrameCache(1)
     for _ in range(3):
         for name in ("long1", "long2", "long3", "a"):
-            assert cache.open(Path(name)).read([1, 0]).shape == (2, 64, 64, 3)
-    assert decoder.opened.count("long1") == decoder.opened.count("long2") == decoder.opened.count("a") == 1
+            assert cache.open(name, videos.of(name)).read([1, 0]).shape == (2, 64, 64, 3)
+    assert videos.opened.count("long1") == videos.opened.count("long2") == videos.opened.count("a") == 1
     # Once more in the first round, since trying to keep it has read its beginning.
-    assert decoder.opened.count("long3") == 4
-    none = CountingDecoder()
-    cache = FrameCache(0, none)
+    assert videos.opened.count("long3") == 4
+    none = CountingOpening()
+    cache = FrameCache(0)
     for _ in range(3):
-        cache.open(Path("a"))
+        cache.open("a", none.of("a"))
     assert none.opened == ["a"] * 3
 
 
 def test_a_cached_video_reads_like_a_decoded_one(tmp_path: Path, write_video: WriteVideo) -> None:
-    path = write_video(tmp_path / "v.mp4")
-    cached, direct = FrameCache(8).open(path), DecordReader(path)
+    path = write_video(tmp_path / "v.mp4", frames=25)
+    opening = partial(DecordReader, path, in_order=True)
+    cached, direct = FrameCache(8).open("v", opening), DecordReader(path)
     assert isinstance(cached, ArrayReader)
-    np.testing.assert_array_equal(cached.read([5, 0, 11]), direct.read([5, 0, 11]))
+    np.testing.assert_array_equal(cached.read([5, 0, 24]), direct.read([5, 0, 24]))
 
 
 def write_avi_with_b_frames(path: Path, frames: int = 60) -> Path:
@@ -129,6 +217,7 @@ def write_avi_with_b_frames(path: Path, frames: int = 60) -> Path:
     smooth = ((field.astype(np.int32) + np.roll(field, 1, 0) + np.roll(field, 1, 1)) // 3).astype(np.uint8)
     with av.open(str(path), "w", format="avi") as container:
         stream = container.add_stream("mpeg4", rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 64, "yuv420p", 2_000_000
         stream.options = {"bf": "2", "g": "12"}
         for number in range(frames):
@@ -176,3 +265,29 @@ def test_real_clips_read_as_pyav_decodes_them(shared_dir: Path, name: str) -> No
     reference = decode_all(path, 24)
     indices = np.random.default_rng(0).integers(len(reference), size=4).tolist()
     assert nearest_frames(DecordReader(path).read(indices), reference) == indices
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "name",
+    [
+        "decord/video_90.mov",  # stored on its side
+        "decord/video_180.mov",
+        "decord/video_270.mov",
+        "torchcodec/nasa_13013.mp4",  # two video streams
+        "torchcodec/testsrc2_odd_width_444.mp4",
+    ],
+)
+def test_pyav_shows_what_decord_shows(shared_dir: Path, name: str) -> None:
+    path = shared_dir / "data" / "clips" / name
+    ours, theirs = PyavReader(path), DecordReader(path)
+    assert ours.num_frames == theirs.num_frames
+    np.testing.assert_array_equal(ours.read([0, 2]), theirs.read([0, 2]))
+
+
+@pytest.mark.shared
+def test_pyav_reads_what_decord_cannot_open(shared_dir: Path) -> None:
+    path = shared_dir / "data" / "clips" / "torchcodec" / "av1_video.mkv"
+    with pytest.raises(DataError, match=r"av1_video\.mkv: cannot be opened"):
+        DecordReader(path)
+    assert PyavReader(path).read([3]).shape == (1, 360, 640, 3)

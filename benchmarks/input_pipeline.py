@@ -1,0 +1,159 @@
+"""How fast videos become batches, against bare decord calls in the same number of processes.
+
+    uv run python -m benchmarks.input_pipeline                    videos that it makes: 340 x 256, 100 frames
+    uv run python -m benchmarks.input_pipeline --root videos      any folder of mp4 files
+    uv run python -m benchmarks.input_pipeline --memory 20000     resident memory over so many decodes
+
+The contestants take turns within one run of the program, with the same videos, frames and number of processes:
+
+    bare      decord opens each video and reads 8 frames, spread as sparse sampling spreads them; nothing else
+    frames    the loader, delivering frames as decoded: what a GPU gets, which resizes, crops and normalizes
+    clips     the loader, delivering clips of 224 x 224 that its processes have resized and cropped: without a GPU
+
+What is printed are medians over rounds of videos a second, with quartiles, and medians of the ratios to ``bare``
+round by round. Times on a shared machine mean little; ratios of neighbors in time mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from study.data.dataset import ClipDataset, Videos
+from study.data.loading import build_clip_loader
+from study.data.manifest import Manifest, VideoEntry
+from study.data.sampling import sample_train
+from study.spec.clip import ClipSpec
+
+CLIP = ClipSpec(frames=8, size=224, resize=(256, 340))
+BATCH = 16
+VIDEOS, FRAMES, HEIGHT, WIDTH, GROUP = 64, 100, 256, 340, 12
+"""What is made where no folder is given; a key frame every GROUP frames."""
+LEAST = 256
+"""Videos of an epoch at least, so that its beginning and end, when processes wait, weigh little."""
+
+
+def main() -> None:
+    """Parse the arguments, run, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--root", type=Path, help="folder with mp4 files; made when absent")
+    parser.add_argument("--workers", type=int, default=2, help="processes that decode")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant")
+    parser.add_argument(
+        "--memory", type=int, default=0, help="decodes to watch resident memory over; then stop"
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        root = arguments.root or make_videos(Path(scratch))
+        manifest = list_videos(root)
+        if arguments.memory:
+            print(watch_memory(manifest, arguments.memory))
+        else:
+            print(race(manifest, arguments.workers, arguments.rounds))
+
+
+def make_videos(folder: Path) -> Path:
+    """Write videos of moving textures with some noise."""
+    import av
+
+    rng = np.random.default_rng(0)
+    for number in range(VIDEOS):
+        texture = rng.integers(0, 255, (HEIGHT // 8 + 20, WIDTH // 8 + 20, 3), dtype=np.uint8)
+        texture = texture.repeat(8, axis=0).repeat(8, axis=1)
+        with av.open(str(folder / f"{number:03d}.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            stream.options = {"preset": "veryfast", "crf": "23", "g": str(GROUP), "x264-params": "open-gop=0"}
+            for t in range(FRAMES):
+                image = np.ascontiguousarray(texture[t : t + HEIGHT, t : t + WIDTH])
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+    return folder
+
+
+def list_videos(root: Path) -> Manifest:
+    """The mp4 files below ``root``."""
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.mp4"))
+    repeats = -(-LEAST // len(paths))
+    entries = tuple(VideoEntry(f"{path} {turn}", path, 0) for turn in range(repeats) for path in paths)
+    return Manifest(root, ("any",), {}, entries, entries)
+
+
+def race(manifest: Manifest, workers: int, rounds: int) -> str:
+    """A table of the contestants' speeds."""
+    videos = Videos(manifest, manifest.train, CLIP)
+    runners: dict[str, Callable[[int], None]] = {}
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        runners["bare"] = lambda epoch: run_bare(pool, manifest, epoch)
+        for name, on_device in (("frames", True), ("clips", False)):
+            dataset = ClipDataset(videos, seed=0)
+            loader = build_clip_loader(dataset, BATCH, workers=workers, crop_on_device=on_device)
+            runners[name] = lambda epoch, d=dataset, one=loader: (d.set_epoch(epoch), [None for _ in one])  # type: ignore[misc]
+        speeds = {name: [] for name in runners}  # type: dict[str, list[float]]
+        for epoch in range(rounds + 1):
+            for name, run in runners.items():
+                began = time.perf_counter()
+                run(epoch)
+                if epoch:  # the first turn starts processes and warms caches
+                    speeds[name].append(_count(manifest) / (time.perf_counter() - began))
+    rows = []
+    for name, values in speeds.items():
+        low, middle, high = np.percentile(values, [25, 50, 75])
+        ratio = np.median(np.array(values) / np.array(speeds["bare"]))
+        rows.append([name, f"{middle:.1f}", f"{low:.1f} to {high:.1f}", f"{ratio:.3f}"])
+    head = f"{_count(manifest)} videos, {CLIP.frames} frames of each, {workers} processes, {rounds} rounds\n"
+    return head + tabulate(rows, headers=["contestant", "videos/s", "quartiles", "ratio to bare"])
+
+
+def _count(manifest: Manifest) -> int:
+    return len(manifest.train) // BATCH * BATCH
+
+
+def run_bare(pool: object, manifest: Manifest, epoch: int) -> None:
+    """Read the frames of one epoch with decord alone, videos shared out evenly."""
+    paths = [str(manifest.path(entry)) for entry in manifest.train[: _count(manifest)]]
+    work = [(path, epoch) for path in paths]
+    for _ in pool.imap_unordered(read_bare, work, chunksize=4):  # type: ignore[attr-defined]
+        pass
+
+
+def read_bare(work: tuple[str, int]) -> int:
+    """Open a video with decord and read a clip's frames."""
+    import decord
+
+    path, epoch = work
+    reader = decord.VideoReader(path, num_threads=1)
+    rng = np.random.default_rng([epoch, len(path)])
+    return int(
+        reader.get_batch(sample_train(len(reader), CLIP, rng).reshape(-1).tolist()).asnumpy()[0, 0, 0, 0]
+    )
+
+
+def watch_memory(manifest: Manifest, decodes: int) -> str:
+    """Resident memory of this process at tenths of ``decodes``."""
+    dataset = ClipDataset(Videos(manifest, manifest.train, CLIP), seed=0)
+    rows: list[Sequence[object]] = []
+    for number in range(decodes + 1):
+        if number % max(1, decodes // 10) == 0:
+            rows.append([number, f"{resident_mib():.1f}"])
+        _ = dataset[(number // len(dataset), number % len(dataset))]
+    return tabulate(rows, headers=["decodes", "resident, MiB"])
+
+
+def resident_mib() -> float:
+    """Resident memory of this process, mebibytes (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Optical flow: computing it, keeping it as the field does, reading it."""
