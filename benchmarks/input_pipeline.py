@@ -30,13 +30,14 @@ from study.data.dataset import ClipDataset, Videos
 from study.data.loading import build_clip_loader
 from study.data.manifest import Manifest, VideoEntry
 from study.data.sampling import sample_train
+from study.seeding import derive_seed
 from study.spec.clip import ClipSpec
 
 CLIP = ClipSpec(frames=8, size=224, resize=(256, 340))
 BATCH = 16
 VIDEOS, FRAMES, HEIGHT, WIDTH, GROUP = 64, 100, 256, 340, 12
 """What is made where no folder is given; a key frame every GROUP frames."""
-LEAST = 256
+LEAST = 768
 """Videos of an epoch at least, so that its beginning and end, when processes wait, weigh little."""
 
 
@@ -85,6 +86,7 @@ def list_videos(root: Path) -> Manifest:
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.mp4"))
     repeats = -(-LEAST // len(paths))
     entries = tuple(VideoEntry(f"{path} {turn}", path, 0) for turn in range(repeats) for path in paths)
+    entries = entries[: len(entries) // BATCH * BATCH]  # training drops an incomplete batch
     return Manifest(root, ("any",), {}, entries, entries)
 
 
@@ -104,35 +106,34 @@ def race(manifest: Manifest, workers: int, rounds: int) -> str:
                 began = time.perf_counter()
                 run(epoch)
                 if epoch:  # the first turn starts processes and warms caches
-                    speeds[name].append(_count(manifest) / (time.perf_counter() - began))
+                    speeds[name].append(len(manifest.train) / (time.perf_counter() - began))
     rows = []
     for name, values in speeds.items():
         low, middle, high = np.percentile(values, [25, 50, 75])
         ratio = np.median(np.array(values) / np.array(speeds["bare"]))
         rows.append([name, f"{middle:.1f}", f"{low:.1f} to {high:.1f}", f"{ratio:.3f}"])
-    head = f"{_count(manifest)} videos, {CLIP.frames} frames of each, {workers} processes, {rounds} rounds\n"
+    head = (
+        f"{len(manifest.train)} videos, {CLIP.frames} frames of each, {workers} processes, {rounds} rounds\n"
+    )
     return head + tabulate(rows, headers=["contestant", "videos/s", "quartiles", "ratio to bare"])
-
-
-def _count(manifest: Manifest) -> int:
-    return len(manifest.train) // BATCH * BATCH
 
 
 def run_bare(pool: object, manifest: Manifest, epoch: int) -> None:
     """Read the frames of one epoch with decord alone, videos shared out evenly."""
-    paths = [str(manifest.path(entry)) for entry in manifest.train[: _count(manifest)]]
-    work = [(path, epoch) for path in paths]
+    work = [
+        (str(manifest.path(entry)), derive_seed("clip", 0, epoch, entry.video_id)) for entry in manifest.train
+    ]
     for _ in pool.imap_unordered(read_bare, work, chunksize=4):  # type: ignore[attr-defined]
         pass
 
 
 def read_bare(work: tuple[str, int]) -> int:
-    """Open a video with decord and read a clip's frames."""
+    """Open a video with decord and read the frames that the loader reads of it."""
     import decord
 
-    path, epoch = work
+    path, seed = work
     reader = decord.VideoReader(path, num_threads=1)
-    rng = np.random.default_rng([epoch, len(path)])
+    rng = np.random.default_rng(seed)
     return int(
         reader.get_batch(sample_train(len(reader), CLIP, rng).reshape(-1).tolist()).asnumpy()[0, 0, 0, 0]
     )

@@ -69,6 +69,25 @@ class RowSpec(Spec):
     """Those of the doubtful cells whose doubt names the cause of the difference, not the difference alone."""
     note: Sentence = ""
     """A footnote on the row."""
+    bold: tuple[str, ...] = ()
+    """Columns whose value is printed in bold."""
+    parts: tuple[str, ...] = ()
+    """Rows of this table that this one fuses; one that runs twice is named twice."""
+
+
+class ProtocolSpec(Spec):
+    """What the paper says of the rows of a table that are its own. Empty and null: it does not say."""
+
+    datasets: tuple[str, ...] = ()
+    """What it evaluates on, by the names of the text's data sets. With several, columns begin with the name."""
+    pretrain: str = ""
+    """What its own rows were trained on before, where the table has no such column."""
+    frames: str = ""
+    """Frames of its own rows, where the table has no such column."""
+    clips: int | None = None
+    """Clips of a video at test time."""
+    source: Sentence = ""
+    """Where the paper says so."""
 
 
 class PublishedTable(Spec):
@@ -82,6 +101,12 @@ class PublishedTable(Spec):
     """Paper and number of the table."""
     setting: str
     """Data set and protocol behind the accuracies, as far as the paper tells."""
+    protocol: ProtocolSpec = ProtocolSpec()
+    """The same for programs."""
+    linear: tuple[str, ...] = ()
+    """Columns that are, by the paper's own formula, linear in the number that names a row."""
+    linear_source: Sentence = ""
+    """Where that formula stands."""
     columns: dict[str, ColumnSpec] = Field(min_length=1)
     """Columns in order."""
     rows: tuple[RowSpec, ...] = Field(min_length=1)
@@ -93,6 +118,8 @@ class PublishedTable(Spec):
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
             raise ValueError(f"rows named twice: {', '.join(twice)}")
+        if unknown := sorted(set(self.linear) - set(self.columns)):
+            raise ValueError(f"linear: no columns: {', '.join(unknown)}")
         for row in self.rows:
             if list(row.values) != list(self.columns):
                 raise ValueError(
@@ -102,9 +129,13 @@ class PublishedTable(Spec):
                 raise ValueError(
                     f"row '{row.row}': explained: {', '.join(row.explained)}: no doubt says by what"
                 )
-            unknown = sorted(set(row.doubts) - set(self.columns))
-            if unknown:
-                raise ValueError(f"row '{row.row}': doubts about no column: {', '.join(unknown)}")
+            for field, names in (("doubts", row.doubts), ("bold", row.bold)):
+                unknown = sorted(set(names) - set(self.columns))
+                if unknown:
+                    raise ValueError(f"row '{row.row}': {field} about no column: {', '.join(unknown)}")
+            missing = sorted(set(row.parts) - set(keys))
+            if missing:
+                raise ValueError(f"row '{row.row}': parts are no rows: {', '.join(missing)}")
             for name, value in row.values.items():
                 wants_text = self.columns[name].unit == "text"
                 is_text = isinstance(value, str) and not PRODUCT.fullmatch(value)

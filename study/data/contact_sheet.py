@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from study.data.manifest import Manifest, VideoEntry
-from study.data.opening import build_opener
+from study.data.opening import Opener, build_opener
 from study.errors import DataError
 from study.spec.clip import RgbModality
 
@@ -25,6 +25,7 @@ def draw_contact_sheet(
     columns: int = 8,
     tile: int = 80,
     split: str = "val",
+    opener: Opener | None = None,
 ) -> Path:
     """Write a PNG with ``columns`` evenly spaced frames of one video of every class.
 
@@ -34,6 +35,7 @@ def draw_contact_sheet(
         columns: frames shown of each video.
         tile: height and width of a frame in the picture, pixels; frames are fitted into it.
         split: "train" or "val".
+        opener: opens the videos; as color frames by default.
 
     Raises:
         DataError: when the split has no videos, or one of them cannot be read.
@@ -43,7 +45,7 @@ def draw_contact_sheet(
         examples.setdefault(entry.label, entry)
     if not examples:
         raise DataError(f"{manifest.root}: the split '{split}' holds no videos to draw")
-    step, opener = tile + MARGIN, build_opener(manifest, RgbModality())
+    step, opener = tile + MARGIN, opener or build_opener(manifest, RgbModality())
     sheet = Image.new("RGB", (LABEL_WIDTH + columns * step + MARGIN, len(examples) * step + MARGIN), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for row, (label, entry) in enumerate(sorted(examples.items())):

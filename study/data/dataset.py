@@ -108,13 +108,15 @@ class ClipDataset(Dataset[ClipSample]):
         reader = videos.open(entry)
         frames = videos.read(reader, sample_train(reader.num_frames, clip, rng))
         try:
-            box = transforms.draw_training_box(*videos.resized_shape(frames), clip, rng)
+            shape = videos.resized_shape(frames)
+            box = transforms.draw_training_box(*shape, clip, rng)
         except DataError as error:
             raise DataError(f"{videos.path(entry)}: {error}") from None
         flip, label = bool(clip.flip and rng.random() < 0.5), entry.label
         if flip:
             label = videos.manifest.flip_map.get(label, label)
-        return ClipSample(frames, box, flip, entry.reverse, label, index)
+        resized = shape == frames.shape[-2:]
+        return ClipSample(frames, resized, box, flip, entry.reverse, label, index)
 
 
 class ViewDataset(Dataset[ViewSample]):
@@ -147,6 +149,7 @@ class ViewDataset(Dataset[ViewSample]):
         sources = tuple(self._clips.index(view.clip) for view in self.views)
         return ViewSample(
             clips=frames,
+            resized=(height, width) == frames.shape[-2:],
             sources=sources,
             boxes=tuple(boxes),
             shown=tuple(_fingerprint(places[s], box) for s, box in zip(sources, boxes, strict=True)),

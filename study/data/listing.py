@@ -10,6 +10,8 @@ from study.data.folders import walk_folders
 from study.data.readers.base import Reading
 from study.errors import DataError
 
+FAILURES_SUFFIX = ".failures.csv"
+"""Ending of the lists that ``data prepare`` and ``data flow`` write of what they could not make."""
 MANIFEST_SUFFIX = ".manifest.csv"
 """Ending of the manifests that ``data check`` writes."""
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov", ".mpg", ".mpeg"})
@@ -118,5 +120,5 @@ def list_folder(root: Path, reading: Reading | None = None) -> FileListing:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether it is no video of the user's: hidden, or a manifest, finished or under way."""
-    return name.startswith(".") or MANIFEST_SUFFIX in name
+    """Whether it is no video of the user's: hidden, a manifest, finished or under way, or a list of failures."""
+    return name.startswith(".") or MANIFEST_SUFFIX in name or name.endswith(FAILURES_SUFFIX)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import cast
 
 from study.data.catalog import Progress, VideoSource
 from study.data.manifest import Manifest, VideoEntry
@@ -22,13 +24,12 @@ def build_opener(manifest: Manifest, modality: Modality) -> Opener:
         DataError: when flow is asked for videos that are shown in reverse.
     """
     if isinstance(modality, FlowModality):
-        from study.data.flow.reading import FlowReader, find_flow
-
+        reading = import_module(modality.modules[0])
         if any(entry.reverse for entry in (*manifest.train, *manifest.val)):
             raise DataError("clip.modality: flow of videos shown in reverse is not the reverse of their flow")
         flow = modality
-        root = find_flow(manifest, modality)
-        return lambda entry: FlowReader(root, entry, flow)
+        root = reading.find_flow(manifest, modality)
+        return lambda entry: cast(VideoReader, reading.FlowReader(root, entry, flow))
 
     def open_frames(entry: VideoEntry) -> VideoReader:
         reader = open_video(manifest.path(entry), manifest.reading, in_order=entry.in_order)
@@ -49,6 +50,4 @@ def prepare_videos(
     """
     source.prepare(progress)
     if isinstance(modality, FlowModality) and manifest.content:
-        from study.data.flow.prepare import prepare_synthetic_flow
-
-        prepare_synthetic_flow(manifest, modality, progress)
+        import_module(modality.modules[1]).prepare_synthetic_flow(manifest, modality, progress)

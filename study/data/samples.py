@@ -8,6 +8,7 @@ loader's processes do it.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,8 @@ class ClipSample:
     """A training clip before it is cropped.
 
     Attributes:
-        frames: bytes (T, C, H, W), of the size they were decoded at, or resized already.
+        frames: bytes (T, C, H, W).
+        resized: whether they have the size that ``clip.resize`` asks for; otherwise that of the video.
         box: the crop, in pixels of the resized frames.
         flip: whether left and right are to be exchanged.
         reverse: whether the frames are to be shown backward.
@@ -38,6 +40,7 @@ class ClipSample:
     """
 
     frames: Tensor
+    resized: bool
     box: Box
     flip: bool
     reverse: bool
@@ -51,6 +54,7 @@ class ViewSample:
 
     Attributes:
         clips: bytes (number of temporal clips, T, C, H, W).
+        resized: whether they have the size that ``clip.resize`` asks for; otherwise that of the video.
         sources: for each view the number of its temporal clip.
         boxes: for each view its crop, in pixels of the resized frames.
         shown: for each view a fingerprint of the images and the crop that it shows; equal where a video is too
@@ -61,6 +65,7 @@ class ViewSample:
     """
 
     clips: Tensor
+    resized: bool
     sources: tuple[int, ...]
     boxes: tuple[Box, ...]
     shown: tuple[int, ...]
@@ -71,7 +76,7 @@ class ViewSample:
 
 def finish_clip(sample: ClipSample, clip: ClipSpec) -> Tensor:
     """The training clip (C, T, size, size) of ``sample``, bytes, on the device of its frames."""
-    frames = _resize(sample.frames, clip)
+    frames = sample.frames if sample.resized else transforms.resize_frames(sample.frames, clip.resize)
     frames = transforms.crop_frames(frames, sample.box, clip.size)
     if sample.flip:
         frames = transforms.flip_frames(frames, flow=clip.modality.type == "flow")
@@ -80,43 +85,67 @@ def finish_clip(sample: ClipSample, clip: ClipSpec) -> Tensor:
 
 def finish_view(sample: ViewSample, number: int, view: View, clip: ClipSpec) -> Tensor:
     """One view (C, T, size, size) of ``sample``, bytes, on the device of its clips."""
-    frames = _resize(sample.clips[sample.sources[number]], clip)
+    frames = sample.clips[sample.sources[number]]
+    if not sample.resized:
+        frames = transforms.resize_frames(frames, clip.resize)
     frames = transforms.crop_frames(frames, sample.boxes[number], view.size)
     return transforms.to_clip(frames, reverse=sample.reverse)
 
 
-def _resize(frames: Tensor, clip: ClipSpec) -> Tensor:
-    shape = transforms.resized_shape(frames.shape[-2], frames.shape[-1], clip.resize)
-    return frames if shape == tuple(frames.shape[-2:]) else transforms.resize_frames(frames, shape)
+def _crop_early(sample: ClipSample) -> ClipSample:
+    """``sample`` without the pixels around its crop, where frames need no resizing: they need not travel."""
+    if not sample.resized:
+        return sample
+    box = sample.box
+    frames = sample.frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
+    return replace(sample, frames=frames, box=Box(0, 0, box.height, box.width))
+
+
+_scratch = threading.local()
+"""Memory of each thread in which batches are put together: to ask for new pages each time takes longer than to
+fill them."""
+
+
+def _borrow_scratch(size: int) -> Tensor:
+    buffer: Tensor | None = getattr(_scratch, "buffer", None)
+    if buffer is None or len(buffer) < size:
+        buffer = _scratch.buffer = torch.empty(size, dtype=torch.uint8)
+    return buffer[:size]
 
 
 class FrameBatch:
-    """Frames of N videos, bytes (..., C, H, W) each.
+    """Frames of several videos, bytes (..., C, H, W) each, in one buffer.
 
-    They are kept as decoders give them, channels last, and in one tensor where all have one size: so they reach
-    another process with one copy, and a GPU with one transfer.
+    They are kept as decoders give them, channels last. One buffer reaches another process with one copy and one
+    file descriptor, and a GPU with one transfer, whatever sizes the frames have.
 
     Args:
-        frames: of each video; equal in all dimensions but H and W.
+        frames: of each video.
     """
 
     def __init__(self, frames: Sequence[Tensor]) -> None:
         images = [one.movedim(-3, -1) for one in frames]
-        alike = len({one.shape for one in images}) == 1
-        # default_collate writes into shared memory where a loader's process calls it.
-        self._images: list[Tensor] = [default_collate(images)] if alike else images
-        self._stacked = alike
+        self._shapes = [image.shape for image in images]
+        scratch = _borrow_scratch(sum(image.numel() for image in images))
+        for part, image in zip(self._split(scratch), images, strict=True):
+            part.copy_(image)
+        # default_collate copies; in a loader's process to memory that its parent shares.
+        self._buffer: Tensor = default_collate([scratch])[0]
 
     def to(self, device: torch.device) -> list[Tensor]:
         """The frames of each video, (..., C, H, W), on ``device``."""
-        moved = [one.to(device, non_blocking=True) for one in self._images]
-        return [one.movedim(-1, -3) for one in (moved[0] if self._stacked else moved)]
+        buffer = self._buffer.to(device, non_blocking=True)
+        return [part.movedim(-1, -3) for part in self._split(buffer)]
 
     def pin_memory(self) -> FrameBatch:
         """The frames in memory that a GPU copies from without waiting."""
         pinned = copy.copy(self)
-        pinned._images = [one.pin_memory() for one in self._images]
+        pinned._buffer = self._buffer.pin_memory()
         return pinned
+
+    def _split(self, buffer: Tensor) -> list[Tensor]:
+        parts = torch.split(buffer, [shape.numel() for shape in self._shapes])
+        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
 
 @dataclass
@@ -144,8 +173,9 @@ class ClipBatch:
         indices = torch.tensor([sample.index for sample in samples])
         if not crop_on_device:
             return cls(labels, indices, clips=default_collate([finish_clip(s, clip) for s in samples]))
-        frames = FrameBatch([sample.frames for sample in samples])
-        return cls(labels, indices, None, frames, [replace(s, frames=EMPTY) for s in samples])
+        cropped = [_crop_early(sample) for sample in samples]
+        frames = FrameBatch([sample.frames for sample in cropped])
+        return cls(labels, indices, None, frames, [replace(s, frames=EMPTY) for s in cropped])
 
     def assemble(self, clip: ClipSpec, device: torch.device) -> Tensor:
         """The clips (N, C, T, size, size), bytes, on ``device``."""

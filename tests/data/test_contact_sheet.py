@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from study.data.decoding import ArrayReader
 
 from study.data.contact_sheet import LABEL_WIDTH, MARGIN, draw_contact_sheet
 from study.data.manifest import Manifest, VideoEntry
+from study.data.readers.base import ArrayReader
 from study.errors import DataError
 
 
-def decode_gray(path: Path) -> ArrayReader:
+def decode_gray(entry: VideoEntry) -> ArrayReader:
     """Twelve frames of brightness 10 t, twice as wide as high."""
     frames = (
         np.zeros((12, 10, 20, 3), dtype=np.uint8) + (10 * np.arange(12, dtype=np.uint8))[:, None, None, None]
@@ -29,9 +29,7 @@ def test_a_row_a_class_and_frames_from_first_to_last(tmp_path: Path) -> None:
         VideoEntry("c", "c.mp4", 0),
     )
     manifest = Manifest(tmp_path, ("forward", "reversed"), {}, (), entries)
-    path = draw_contact_sheet(
-        manifest, tmp_path / "sheets" / "s.png", columns=4, tile=40, decoder=decode_gray
-    )
+    path = draw_contact_sheet(manifest, tmp_path / "sheets" / "s.png", columns=4, tile=40, opener=decode_gray)
     sheet = np.asarray(Image.open(path))
     step = 40 + MARGIN
     assert sheet.shape == (2 * step + MARGIN, LABEL_WIDTH + 4 * step + MARGIN, 3)

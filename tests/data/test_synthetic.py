@@ -13,13 +13,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from study.data.decoding import DecordReader
 
 from study.data import generation
 from study.data.catalog import open_dataset
 from study.data.datasets.appearance import AppearanceDataset
 from study.data.datasets.motion import PAIRS, MotionDataset
 from study.data.generation import VideoPlan
+from study.data.readers.decord_reader import DecordReader
 from study.data.synthetic import SHAPES, encode_video
 from study.errors import DataError
 from study.spec.datasets import SyntheticAppearance, SyntheticMotion

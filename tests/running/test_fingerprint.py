@@ -58,3 +58,13 @@ def test_changes_are_named() -> None:
     before = CodeFingerprint(digest="a", modules={"study.a": "1", "study.b": "1"})
     now = CodeFingerprint(digest="b", modules={"study.a": "2", "study.c": "1"})
     assert list_changes(before, now) == ["study.a changed", "study.b removed", "study.c added"]
+
+
+def test_code_of_flow_counts_for_flow_only() -> None:
+    settings = (
+        load_study(["table7"], overrides=["clip.modality={type: flow}"]).experiments[0].arms[0].settings
+    )
+    color = load_study(["table7"]).experiments[0].arms[0].settings
+    flow = {name for name in fingerprint_code(settings).modules if name.startswith("study.data.flow")}
+    assert {"study.data.flow.reading", "study.data.flow.compute"} <= flow
+    assert not any(name.startswith("study.data.flow") for name in fingerprint_code(color).modules)

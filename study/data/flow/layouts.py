@@ -12,13 +12,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import cv2
 import numpy as np
 
 from study.data.preparation.extract import JPEG_QUALITY, strip_suffix
 from study.data.readers.base import Frames
+from study.data.readers.frame_folder import read_jpeg
 from study.errors import DataError
 
 BLANK = 128
@@ -76,7 +77,7 @@ class PairedImages:
         return check_numbers(self.folder, found["x"], lambda number: self._name("x", number))
 
     def read(self, number: int) -> Frames:
-        planes = [read_image(self.folder / self._name(axis, number), "GRAY") for axis in "xy"]
+        planes = [read_jpeg(self.folder / self._name(axis, number), "L") for axis in "xy"]
         if planes[0].shape != planes[1].shape:
             raise DataError(f"{self.folder}: {self._name('x', number)} and its y image differ in size")
         return np.concatenate(planes, axis=2)
@@ -109,7 +110,7 @@ class JoinedImages:
         return check_numbers(self.folder, list_numbers(self.folder, r"(\d{6,})\.jpg"), self._name)
 
     def read(self, number: int) -> Frames:
-        image = read_image(self.folder / self._name(number), "RGB")
+        image = read_jpeg(self.folder / self._name(number))
         return np.ascontiguousarray(image[..., :2])
 
     def write(self, number: int, image: Frames) -> None:
@@ -189,16 +190,6 @@ def check_numbers(folder: Path, numbers: set[int], name: Callable[[int], str]) -
             f"{folder}: flow image {name(missing)} is missing, there are others up to {max(numbers)}"
         )
     return len(numbers)
-
-
-def read_image(path: Path, mode: Literal["GRAY", "RGB"]) -> Frames:
-    """One image, (H, W, C). Raises DataError when it is missing or no JPEG."""
-    # These import torch, which takes seconds; what writes flow only does without.
-    from torchvision.io import ImageReadMode
-
-    from study.data.readers.frame_folder import read_jpeg
-
-    return read_jpeg(path, ImageReadMode[mode])
 
 
 def write_jpeg(path: Path, image: Frames, options: list[int] | None = None) -> None:

@@ -15,7 +15,7 @@ from typing import Generic, Literal, TypeVar
 from filelock import FileLock, Timeout
 
 from study.data.jobs import run_jobs
-from study.data.listing import FileListing
+from study.data.listing import FAILURES_SUFFIX, FileListing
 from study.data.readers.base import Reading
 from study.errors import DataError
 from study.spec.record import write_atomically
@@ -188,7 +188,7 @@ class Batch:
             summary.there += 1
 
     def _write_failures(self, failures: Mapping[str, str]) -> Path | None:
-        path = self._file(".failures.csv", hidden=False)
+        path = self._file(FAILURES_SUFFIX, hidden=False)
         if not failures:
             path.unlink(missing_ok=True)
             return None

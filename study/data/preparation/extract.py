@@ -12,6 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from study.data.readers.base import Frames, Reading
+from study.data.readers.frame_folder import FrameFolderReader
 from study.data.readers.pyav_reader import iter_frames
 from study.errors import DataError
 
@@ -60,9 +61,6 @@ def iter_pictures(source: Path, reading: Reading) -> Iterator[Frames]:
 
 def _iter_any(source: Path, reading: Reading) -> Iterator[Frames]:
     if reading.image_template:
-        # It imports torch, which takes seconds; what reads videos only does without.
-        from study.data.readers.frame_folder import FrameFolderReader
-
         folder = FrameFolderReader(source, reading.image_template)
         for number in range(folder.num_frames):
             yield folder.read([number])[0]

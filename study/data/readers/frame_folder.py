@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import torch
-from torchvision.io import ImageReadMode, decode_jpeg
+from PIL import Image, UnidentifiedImageError
 
 from study.data.readers.base import Frames, Indices, check_indices
 from study.errors import DataError
+
+ImageMode = Literal["L", "RGB"]
+"""Gray, or color."""
 
 
 class FrameFolderReader:
@@ -35,7 +38,7 @@ class FrameFolderReader:
         wanted = check_indices(indices, self._num_frames, self._folder)
         unique, inverse = np.unique(wanted, return_inverse=True)
         names = [self._template.format(number + 1) for number in unique]
-        images = [read_jpeg(self._folder / name, ImageReadMode.RGB) for name in names]
+        images = [read_jpeg(self._folder / name) for name in names]
         for name, image in zip(names, images, strict=True):
             if image.shape != images[0].shape:
                 raise DataError(
@@ -76,22 +79,22 @@ def count_images(folder: Path, template: str) -> int:
     return len(numbers)
 
 
-def read_jpeg(path: Path, mode: ImageReadMode) -> Frames:
-    """One image, (H, W, C) of bytes.
+def read_jpeg(path: Path, mode: ImageMode = "RGB") -> Frames:
+    """One image, bytes (H, W, 3), or (H, W, 1) in mode "L" (gray).
 
     Raises:
         DataError: when it is missing or no JPEG.
     """
     try:
-        content = bytearray(path.read_bytes())
-        if not content:
-            raise DataError(f"{path}: not a readable JPEG: the file is empty")
-        image = decode_jpeg(torch.frombuffer(content, dtype=torch.uint8), mode=mode)
+        with Image.open(path, formats=["JPEG"]) as image:
+            pixels = np.asarray(image.convert(mode))
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not a readable JPEG: {_describe_content(path)}") from None
     except OSError as error:
         raise DataError(f"{path}: not a readable JPEG: {error.strerror or error}") from None
-    except (RuntimeError, ValueError) as error:
-        # torch puts the place in its own source before what is wrong.
-        fault = str(error).splitlines()[0].rpartition("cpp:")[2].partition(", ")[2] or str(error)
-        raise DataError(f"{path}: not a readable JPEG: {fault.splitlines()[0]}") from None
-    frame: Frames = image.permute(1, 2, 0).numpy()
-    return frame
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _describe_content(path: Path) -> str:
+    start = path.read_bytes()[:4]
+    return f"it starts with {start!r}" if start else "the file is empty"
