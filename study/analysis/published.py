@@ -20,7 +20,7 @@ from study.spec.experiment import Name
 from study.spec.loading import validate
 from study.spec.yaml import load_document
 
-Unit = Literal["percent", "million", "GMAC per view", "GMAC per video", "videos per second", "text"]
+Unit = Literal["percent", "million", "GMAC per view", "GMAC per video", "videos per second", "count", "text"]
 PRODUCT = re.compile(r"(\d+(?:\.\d+)?) × (\d+(?:\.\d+)?)")
 
 

@@ -185,6 +185,10 @@ def _limit(settings: dict[str, Any], profile: ProfileSpec) -> dict[str, Any]:
     backbone = model.get("backbone")
     if backbone in limits.backbones:
         changed["model"] = {"backbone": limits.backbones[backbone]}
+        stages = model.get("placement", {}).get("stages")
+        if limits.stages is not None and stages:
+            kept = [stage for stage in stages if stage <= limits.stages]
+            changed["model"]["placement"] = {"stages": kept}
     frames, size = clip.get("frames"), clip.get("size")
     shape: dict[str, Any] = {}
     if limits.frames is not None and isinstance(frames, int) and frames > limits.frames:

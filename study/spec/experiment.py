@@ -172,6 +172,8 @@ class LimitsSpec(Spec):
     """Largest height and width of a crop, pixels."""
     backbones: dict[BackboneName, BackboneName] = Field(default_factory=dict)
     """Backbones that are replaced by a smaller one."""
+    stages: Positive | None = None
+    """Stages that the smaller backbones have; a placement in a replaced one keeps those that there are."""
 
 
 class ProfileSpec(Spec):

@@ -17,7 +17,7 @@ settings: {clip: {size: 32, resize: null}, training: {epochs: 3}}
 datasets:
   big: {label: Big, about: Stands for something., settings: {data: {type: appearance}, training: {epochs: 7}}}
   small: {folds: [1, 3], settings: {data: {type: motion, seed: 9}}}
-limits: {frames: 16, size: 32, backbones: {resnet50: resnet_tiny}}
+limits: {frames: 16, size: 32, stages: 3, backbones: {resnet50: resnet_tiny}}
 """
 HEAD = "name: {name}\ntitle: T\nquestion: Q\nbaseline: a\n"
 
@@ -83,9 +83,9 @@ def test_a_data_set_that_the_profile_does_not_have_is_named(folder: Path) -> Non
 def test_no_arm_exceeds_the_limits_but_set_does(folder: Path) -> None:
     arms = """
 arms:
-  - {name: a, set: {model: {backbone: resnet50}, clip: {frames: 8}}}
+  - {name: a, set: {model: {backbone: resnet50, placement: {stages: [2, 3, 4]}}, clip: {frames: 8}}}
   - name: b
-    set: {model: {backbone: resnet18, stack: 3}, clip: {frames: 48, snippet: 3, size: 112, resize: [128, 170]}}
+    set: {model: {backbone: resnet18, stack: 3, placement: {stages: [4]}}, clip: {frames: 48, snippet: 3, size: 112, resize: [128, 170]}}
   - {name: c, set: {clip: {frames: 16, size: 112}}, fixed_clip: true}
   - {name: a+c, fuse: [a, c]}
 """
@@ -93,6 +93,7 @@ arms:
     experiment = load(folder, "limited").experiments[0]
     a, b = experiment.arms
     assert (a.settings.model.backbone, a.settings.clip.frames) == ("resnet_tiny", 8)
+    assert (a.settings.model.placement.stages, b.settings.model.placement.stages) == ((2, 3), (4,))
     # 48 frames in snippets of 3: the largest number of whole snippets within 16 frames.
     assert (b.settings.model.backbone, b.settings.clip.frames) == ("resnet18", 15)
     assert (b.settings.clip.size, b.settings.clip.resize) == (32, None)
@@ -148,5 +149,7 @@ def test_every_experiment_loads_at_every_profile() -> None:
     for profile in ("laptop", "gpu", "paper"):
         overrides = ("data.root=.",) if profile != "paper" else ()
         for name in names:
+            if (name, profile) == ("arrow_of_time", "paper"):
+                continue  # its frames of 72 x 96 hold no crop of the paper's protocol, and loading says so
             chosen = overrides if name == "arrow_of_time" else ()
             assert load_study([name], profile=profile, overrides=chosen).experiments

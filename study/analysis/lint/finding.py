@@ -50,5 +50,7 @@ class RuleResult:
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, severity: Severity, place: str, printed: str, message: str, *, evidence: str) -> None:
-        """Report a defect."""
-        self.findings.append(Finding(self.rule, severity, place, printed, message, evidence))
+        """Report a defect; the same one of two statements is one."""
+        finding = Finding(self.rule, severity, place, printed, message, evidence)
+        if finding not in self.findings:
+            self.findings.append(finding)

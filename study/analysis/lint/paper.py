@@ -104,10 +104,15 @@ class PrintedRow:
         return (int(match[1]), int(match[2] or 1)) if match else None
 
     @property
-    def views(self) -> int:
-        """Views of a video that the row's cost covers."""
+    def views(self) -> int | None:
+        """Views of a video that the row's cost covers; None where the frames are multiplied and it is not said
+        whether by views ("16 × 3" may be three frames in one view).
+        """
         match = PRODUCT.fullmatch(str(self.cost))
-        return int(float(match[2])) if match else self.spec.views
+        if match:
+            return int(float(match[2]))
+        unsaid = self.frames is not None and self.frames[1] not in (1, self.spec.views)
+        return None if unsaid else self.spec.views
 
     @property
     def backbone(self) -> str:
@@ -186,7 +191,13 @@ def load_paper(
     names = sorted(path.stem for path in folder.glob("table*.yaml"))
     names.sort(key=lambda name: int(name.removeprefix("table")) if name[5:].isdigit() else 0)
     paper = Paper({name: load_published(name, folder) for name in names}, load_text(folder), counted or {})
-    for statement in paper.text.statements:
-        for ref in statement.cells:
-            paper.row(ref)
+    refs = [ref for statement in paper.text.statements for ref in statement.cells]
+    for network in paper.text.architectures:
+        stages = [(network.table, row, name) for row in network.stages for name in _WIDTHS]
+        refs += [*stages, network.params]
+    for ref in refs:
+        paper.row(ref)
     return paper
+
+
+_WIDTHS = ("first", "hybrid", "last", "blocks")

@@ -30,6 +30,7 @@ RULES: Registry[Rule] = Registry(
         "same-row": f"{_HERE}.names:check_same_row",
         "two-meanings": f"{_HERE}.names:check_meanings",
         "backbone": f"{_HERE}.names:check_backbones",
+        "architecture": f"{_HERE}.architecture:check_architecture",
         "split-sizes": f"{_HERE}.datasets:check_splits",
         "bold": f"{_HERE}.marks:check_bold",
     },

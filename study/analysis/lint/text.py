@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from study.analysis.published import Sentence, find_reports
 from study.errors import SpecError
-from study.spec.base import Positive, Spec
+from study.spec.base import Positive, Proportion, Spec
 from study.spec.experiment import Name
 from study.spec.loading import validate
 from study.spec.yaml import load_document
@@ -81,6 +81,27 @@ class DatasetSpec(Spec):
     """The work that introduced it, by its number in the paper's references."""
 
 
+class ArchitectureSpec(Spec):
+    """A network of bottlenecks whose widths a table prints, in columns ``first``, ``hybrid``, ``last`` and ``blocks``."""
+
+    table: Name
+    """The table."""
+    stages: tuple[str, ...] = Field(min_length=1)
+    """Its rows, in the order of the network."""
+    stem: tuple[Positive, Positive]
+    """Channels of a frame and kernel of the first convolution."""
+    stem_channels: Positive
+    """What the first convolution puts out."""
+    p: Proportion
+    """Proportion of temporal kernels."""
+    classes: Positive
+    """Outputs of the classifier."""
+    params: CellRef
+    """The cell that prints the parameters of the same network, in millions."""
+    source: Sentence
+    """Where it is said how many weights a kernel has."""
+
+
 class PublishedText(Spec):
     """The prose of the paper, as far as it holds numbers or compares them."""
 
@@ -96,6 +117,8 @@ class PublishedText(Spec):
     """Reference of the work that introduced a set for pre-training, by its name in the tables."""
     years: dict[str, int] = Field(default_factory=dict)
     """Year of each reference that is needed, by its number."""
+    architectures: tuple[ArchitectureSpec, ...] = ()
+    """Networks that a table describes layer by layer."""
     statements: tuple[StatementSpec, ...] = ()
     """In the order of the text."""
 
