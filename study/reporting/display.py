@@ -26,11 +26,14 @@ NOTHING = "—"
 
 @dataclass(frozen=True)
 class Link:
-    """A text that leads to a run in MLflow; ``fragment`` is empty where there is none."""
+    """A text that leads to a run in MLflow; ``fragment`` is empty where there is none. ``dataset`` says on which
+    data set it was, where the table has several.
+    """
 
     text: str
     fragment: str
     state: str = "done"
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ def _describe_parent(row: ArmResult) -> str:
 
 def _accuracy_cells(row: ArmResult, accuracy: Accuracy, notes: Footnotes) -> list[Cell]:
     repeats = accuracy.repeats
-    prefix = f"{accuracy.dataset.label} " if len(row.accuracies) > 1 else ""
+    dataset = accuracy.dataset.label if len(row.accuracies) > 1 else ""
     problems = [trial for trial in repeats if trial.state != "done"]
     state = "done"
     if problems:
@@ -197,7 +200,7 @@ def _accuracy_cells(row: ArmResult, accuracy: Accuracy, notes: Footnotes) -> lis
     top1 = accuracy.top1
     shown = _accuracy(top1, planned) if top1 else absence
     return [
-        Cell(shown, notes.add(*texts, _describe_repeated(repeats)), _links(repeats, prefix), state),
+        Cell(shown, notes.add(*texts, _describe_repeated(repeats)), _links(repeats, dataset), state),
         Cell("0" if row.is_baseline and top1 else _delta(accuracy.delta, planned)),
         Cell(_accuracy(accuracy.top5, accuracy.top5.n if accuracy.top5 else planned)),
     ]
@@ -238,14 +241,14 @@ def _cost_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
     ]
 
 
-def _links(repeats: tuple[RepeatResult, ...], prefix: str) -> tuple[Link, ...]:
-    """The runs behind a cell; ``prefix`` says on which data set, where there are several."""
+def _links(repeats: tuple[RepeatResult, ...], dataset: str) -> tuple[Link, ...]:
+    """The runs behind a cell."""
     links = []
     for result in repeats:
         for number, trial in enumerate(result.trials, start=1):
             fold = f" fold {number}" if result.folds else ""
             value = f"{100 * trial.top1:.1f}" if trial.top1 is not None else trial.state
-            links.append(Link(f"{prefix}r{result.repeat}{fold} {value}", trial.fragment, trial.state))
+            links.append(Link(f"r{result.repeat}{fold} {value}", trial.fragment, trial.state, dataset))
     return tuple(links)
 
 
@@ -283,7 +286,7 @@ def _capital(text: str) -> str:
 def _legend(table: TableResult, with_published: bool) -> str:
     repeats = table.experiment.repeats
     profile = table.experiment.profile
-    parts = [f"Measured here: profile {profile.name} ({profile.about.rstrip('.')})."]
+    parts = [f"Measured here: profile {profile.name} ({profile.about.rstrip('.')}).", *_limits(table)]
     if repeats > 1:
         parts.append(
             f"Mean ± sample standard deviation over {repeats} repeats; Δ is the mean of the differences in "
@@ -300,3 +303,17 @@ def _legend(table: TableResult, with_published: bool) -> str:
         parts.append(f"Published: {table.view.published.source}; {table.view.published.setting}.")
         parts.append("GMACs and what the paper calls GFLOPs are multiply-accumulates of one view.")
     return " ".join(parts)
+
+
+def _limits(table: TableResult) -> list[str]:
+    """What the profile makes smaller than the rows' names say; nothing where it changes none of them."""
+    profile = table.experiment.profile
+    limits, arms = profile.limits, table.experiment.arms
+    texts = []
+    at_limit = any(arm.settings.clip.frames == limits.frames for arm in arms)
+    if limits.frames is not None and table.experiment.datasets[0].name and at_limit:
+        texts.append(f"Clips have at most {limits.frames} frames here, whatever a row is named.")
+    small = {arm.settings.model.backbone for arm in arms} & set(limits.backbones.values())
+    if small:
+        texts.append(f"{', '.join(sorted(small))} stands for {', '.join(sorted(limits.backbones))}.")
+    return texts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from study.reporting.display import Cell, Display
+from study.reporting.display import Cell, Display, Link
 
 LATEX = str.maketrans(
     {
@@ -61,9 +61,9 @@ def table_markdown(display: Display, base: str) -> str:
 
     def run_links(row: tuple[Cell, ...]) -> str:
         return " · ".join(
-            f"[{escape_markdown(link.text)}]({base}/{link.fragment})"
+            f"[{escape_markdown(_spoken(link))}]({base}/{link.fragment})"
             if link.fragment
-            else escape_markdown(link.text)
+            else escape_markdown(_spoken(link))
             for cell in row
             for link in cell.links
         )
@@ -82,6 +82,11 @@ def table_markdown(display: Display, base: str) -> str:
         f"\n{number}. {escape_markdown(note)}" for number, note in enumerate(display.notes, start=1)
     )
     return f"{table}\n\n{escape_markdown(display.legend)}\n" + (f"{notes}\n" if notes else "")
+
+
+def _spoken(link: Link) -> str:
+    """The text of a link beside those of other data sets."""
+    return f"{link.dataset} {link.text}".strip()
 
 
 def table_latex(display: Display) -> str:

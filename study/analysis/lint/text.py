@@ -82,7 +82,7 @@ class DatasetSpec(Spec):
 
 
 class ArchitectureSpec(Spec):
-    """A network of bottlenecks whose widths a table prints, in columns ``first``, ``hybrid``, ``last`` and ``blocks``."""
+    """A network of bottlenecks; a table prints its widths in columns ``first``, ``hybrid``, ``last`` and ``blocks``."""
 
     table: Name
     """The table."""
