@@ -247,6 +247,26 @@ def ui(
     run_ui(storage, study=load_study(specs or ()).name, tracking_uri=tracking_uri, port=port)
 
 
+class Lintable(StrEnum):
+    """What can be linted."""
+
+    paper = "paper"
+
+
+@app.command()
+def lint(
+    what: Annotated[Lintable, typer.Argument(help="The published numbers themselves.")] = Lintable.paper,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the paper's own numbers: arithmetic, costs, quoted rows, duplicates, sizes. Nothing is trained.
+
+    Exit codes: 0 nothing was found, 1 something was.
+    """
+    from study.commands.lint import lint_paper
+
+    raise typer.Exit(lint_paper(as_json=as_json))
+
+
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Name of the experiment; letters, digits, '.', '_' and '-'.")],

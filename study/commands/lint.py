@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -133,7 +134,8 @@ def _count(result: RuleResult) -> dict[str, int]:
 
 
 def _print(findings: list[Finding], results: list[RuleResult]) -> None:
-    console = Console()
+    # Piped into a file it need not be as narrow as the smallest terminal.
+    console = Console() if sys.stdout.isatty() else Console(width=160)
     if findings:
         table = Table(show_lines=True, padding=(0, 1))
         for heading in ("severity", "place", "printed", "found", "how it was established"):

@@ -254,8 +254,35 @@ def test_one_equal_accuracy_is_chance_and_two_are_a_copy() -> None:
 
 def test_frames_times_something_that_is_not_said_to_be_views_is_not_taken_for_views() -> None:
     draft = Draft()
-    draft.set("table2", "Base 8f", frames="8 × 3")
+    draft.set("table2", "Ours 8f", frames="8 × 6", gflops="8.0 × 6")
+    draft.set("table2", "Base 8f", frames="8 × 3", gflops=30.0)
     assert findings(draft.build(), "unlike-comparison") == []
+    draft.set("table2", "Base 8f", frames="8 × 3", gflops="10.0 × 3")
+    assert len(findings(draft.build(), "unlike-comparison")) == 1
+
+
+def test_equal_accuracies_on_another_data_set_are_no_copy() -> None:
+    draft = Draft()
+    draft.set("table4", "Ours 8f", top1=40.0, top5=70.0)
+    assert findings(draft.build(), "quoted-row") == []
+
+
+def test_a_source_of_the_year_of_the_data_is_not_older() -> None:
+    draft = Draft()
+    draft.data["text"]["years"]["5"] = 2016
+    assert findings(draft.build(), "chronology") == []
+
+
+def test_a_name_with_another_backbone_is_another_row() -> None:
+    draft = Draft()
+    draft.data["table4"]["protocol"]["datasets"] = ["toy"]
+    draft.set("table4", "Base 8f", frames="8", gflops=10.0)
+    assert {f.printed for f in findings(draft.build(), "same-row")} == {
+        "60.0",
+        "80.0",
+    }  # 5.0 and 5.1 may both be 5.05
+    draft.set("table4", "Base 8f", backbone="Net-34")
+    assert findings(draft.build(), "same-row") == []
 
 
 def test_a_column_in_twice_the_macs_is_one_convention() -> None:

@@ -85,7 +85,9 @@ def test_no_arm_exceeds_the_limits_but_set_does(folder: Path) -> None:
 arms:
   - {name: a, set: {model: {backbone: resnet50, placement: {stages: [2, 3, 4]}}, clip: {frames: 8}}}
   - name: b
-    set: {model: {backbone: resnet18, stack: 3, placement: {stages: [4]}}, clip: {frames: 48, snippet: 3, size: 112, resize: [128, 170]}}
+    set:
+      model: {backbone: resnet18, stack: 3, placement: {stages: [4]}}
+      clip: {frames: 48, snippet: 3, size: 112, resize: [128, 170]}
   - {name: c, set: {clip: {frames: 16, size: 112}}, fixed_clip: true}
   - {name: a+c, fuse: [a, c]}
 """
