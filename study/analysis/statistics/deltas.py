@@ -123,6 +123,19 @@ def compare(hits: PairedHits, level: float = LEVEL, seed: int = 0) -> Delta:
     )
 
 
+def find_p_value(hits: PairedHits) -> float:
+    """The ``p_value`` that :func:`compare` gives, without the rest.
+
+    Raises:
+        ValueError: for fewer than two videos.
+    """
+    layout = analyze(hits.differences)
+    if layout.repeats < LEAST_REPEATS:
+        return exchange_arms(hits)
+    of_videos, of_repeats = layout.variance_between_videos, layout.variance_over_repeats
+    return tail(abs(layout.mean), of_videos, of_repeats, layout.repeats)
+
+
 def correct_deltas(deltas: Sequence[Delta]) -> tuple[Delta, ...]:
     """``deltas`` of one table with ``p_holm``."""
     corrected = correct_holm([delta.p_value for delta in deltas])
