@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from study.data.readers import find_decoder
 from study.data.readers.base import Reading
 from study.spec.trial import derive_digest
 
@@ -72,6 +73,9 @@ class Manifest:
         }
         if self.reading != Reading():
             parts["reading"] = asdict(self.reading)
+        if not self.content and find_decoder(self.reading) == "pyav":
+            # Where decord is not installed; of videos that were made the decoders give the same frames.
+            parts["decoder"] = "pyav"
         return derive_digest(parts)
 
     def path(self, entry: VideoEntry) -> Path:

@@ -7,7 +7,9 @@ seeds, the one thing that pairing cannot take away. Hits are drawn from the logi
 
 from __future__ import annotations
 
+import gc
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +75,14 @@ def width_of(layout: Layout) -> float:
     return float(
         half_width(layout.variance_between_videos, layout.variance_over_repeats, layout.repeats, 0.05)[0]
     )
+
+
+@pytest.fixture(autouse=True)
+def _quick_collection() -> Iterator[None]:
+    """Statsmodels collects garbage in each correction, which takes long amid the objects of a whole test suite."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("seeds", SEEDS)

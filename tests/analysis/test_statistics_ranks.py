@@ -28,7 +28,8 @@ def test_same_order_far_apart_is_sure() -> None:
     assert agreement.p_value == pytest.approx(2 / 24)
     assert agreement.arms == ("a", "b", "c", "d")
     reversed_ = agree_on_ranks(measured, {"a": 50.0, "b": 45.0, "c": 42.0, "d": 40.0})
-    assert (reversed_.tau, reversed_.high, reversed_.reversed) == (pytest.approx(-1), pytest.approx(-1), 6)
+    assert (reversed_.tau, reversed_.high) == pytest.approx((-1, -1))
+    assert reversed_.reversed == 6
 
 
 def test_close_arms_leave_their_order_open() -> None:
@@ -46,9 +47,9 @@ def test_with_fewer_than_three_repeats_only_videos_vary() -> None:
 
 
 def test_published_ties_count_for_neither_order() -> None:
-    measured = {name: arm(rate) for name, rate in zip("abcd", (0.2, 0.4, 0.6, 0.8), strict=True)}
+    measured = {name: arm(rate) for name, rate in zip("abcd", (0.2, 0.5, 0.502, 0.8), strict=True)}
     agreement = agree_on_ranks(measured, {"a": 1.0, "b": 2.0, "c": 2.0, "d": 3.0})
-    # Five of six pairs are in order, one is tied: 5 / sqrt(6 * 5).
+    # Five of six pairs are in order; the close one is tied in print, so it is no open question: 5 / sqrt(6 * 5).
     assert (agreement.low, agreement.tau, agreement.high) == pytest.approx((5 / 30**0.5,) * 3)
     assert (agreement.agreeing, agreement.reversed, agreement.undecided) == (5, 0, 0)
 

@@ -2,7 +2,7 @@
 
 Repeats are drawn with replacement, and videos jointly for both arms and all repeats, because the same videos occur
 in every one. It is shown beside the calibrated interval (:mod:`study.analysis.statistics.intervals`), not in its
-place: with three repeats its "95 %" is 99 where seeds hardly matter and 79 to 90 where they do, because three
+place: with three repeats its "95 %" is 99 where seeds hardly matter and 76 to 90 where they do, because three
 values resampled have two thirds of the variance and none of the tail.
 """
 

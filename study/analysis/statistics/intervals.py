@@ -6,8 +6,8 @@ is the generalized interval of Weerahandi 1993). The mean is then a mixture of n
 are the interval's ends and its tail is the p-value, so the two never contradict each other.
 
 Chosen by simulation (``tests/analysis/test_statistics_calibration.py``): three repeats that are resampled say too
-little about repeats. Where seeds matter the nested bootstrap holds the truth 79 to 90 times in a hundred instead of
-95, where they do not, 99 times; Satterthwaite's t (Hillis 2007) 92 to 94 times; this one 95 to 97.
+little about repeats. Where seeds matter the nested bootstrap holds the truth 76 to 90 times in a hundred instead of
+95, where they do not, 99 times; Satterthwaite's t (Hillis 2007) 92 to 95 times; this one 95 to 97.
 """
 
 from __future__ import annotations
