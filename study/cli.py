@@ -218,13 +218,19 @@ def report(
             show_default=False,
         ),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse to report a difference that is confounded.")
+    ] = False,
 ) -> None:
-    """Write tables and figures from what MLflow holds: HTML, Markdown, LaTeX, CSV, PNG, SVG."""
+    """Write tables and figures from what MLflow holds: HTML, Markdown, LaTeX, CSV, PNG, SVG.
+
+    Differences have intervals, paired by video and repeat; one whose arms differ in more than they declare is marked.
+    """
     from study.commands.report import write_report
     from study.spec.loading import load_study
 
     study = load_study(specs or (), profile=profile, overrides=overrides or (), repeats=repeats)
-    path = write_report(study, storage, tracking_uri=tracking_uri, output=output)
+    path = write_report(study, storage, tracking_uri=tracking_uri, output=output, strict=strict)
     typer.echo(f"Report: {path}")
 
 

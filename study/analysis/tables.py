@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from study.analysis.costs import CountedCost, Verdict, judge_cost
+from study.analysis.evidence import Evidence
+from study.analysis.factors import Factor
 from study.analysis.published import PublishedTable, RowSpec
+from study.analysis.statistics.deltas import Delta
 from study.spec.resolved import Arm, Experiment, Row, UsedDataset
 
 PlannedState = Literal["done", "stale", "missing", "running", "failed", "stopped"]
@@ -60,6 +63,7 @@ class ExperimentView:
         published: the paper's table, where there is one.
         counted: cost of each row at the paper's scale, as far as it has been counted.
         fused: what rows that fuse the scores of arms give on each data set, one result a repeat.
+        evidence: statistics of the differences.
     """
 
     experiment: Experiment
@@ -67,6 +71,7 @@ class ExperimentView:
     published: PublishedTable | None = None
     counted: Mapping[str, CountedCost] = field(default_factory=dict)
     fused: Mapping[tuple[str, str], tuple[RepeatResult, ...]] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,9 @@ class Accuracy:
         top5: likewise.
         delta: top-1 minus the baseline's, in percentage points, paired by repeat: the mean and spread of the
             differences of those repeats that both rows have. None for the baseline itself.
+        evidence: the same difference with interval and test; None where scores by video are lacking.
+        refused: why there is none although both rows have results.
+        confounders: what else differs between the two rows' trials than they declare.
     """
 
     dataset: UsedDataset
@@ -128,6 +136,9 @@ class Accuracy:
     top1: Spread | None = None
     top5: Spread | None = None
     delta: Spread | None = None
+    evidence: Delta | None = None
+    refused: str = ""
+    confounders: tuple[Factor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -212,11 +223,15 @@ def _arm_result(
         row = view.published.row(arm.spec.published)
     baseline = view.experiment.spec.baseline
     accuracies = tuple(
-        _measure(
-            dataset,
-            results[(arm.name, dataset.name)],
-            results[(baseline, dataset.name)],
-            arm.name == baseline,
+        _add_evidence(
+            view.evidence,
+            arm.name,
+            _measure(
+                dataset,
+                results[(arm.name, dataset.name)],
+                results[(baseline, dataset.name)],
+                arm.name == baseline,
+            ),
         )
         for dataset in view.experiment.datasets
     )
@@ -255,6 +270,16 @@ def _measure(
         top1=measure_spread([result.top1 for result in results]),
         top5=measure_spread([result.top5 for result in results]),
         delta=None if is_baseline else paired_delta(results, baseline),
+    )
+
+
+def _add_evidence(evidence: Evidence, row: str, accuracy: Accuracy) -> Accuracy:
+    cell = (row, accuracy.dataset.name)
+    return replace(
+        accuracy,
+        evidence=evidence.deltas.get(cell),
+        refused=evidence.refused.get(cell, ""),
+        confounders=evidence.confounders.get(cell, ()),
     )
 
 
@@ -308,6 +333,7 @@ def _frame_record(table: TableResult, row: ArmResult, accuracy: Accuracy) -> dic
     for name, spread, scale in (("top1", accuracy.top1, 100), ("top5", accuracy.top5, 100)):
         record |= _spread_columns(f"{name}_percent", spread, scale)
     record |= _spread_columns("delta_top1_points", accuracy.delta, 1)
+    record |= _evidence_columns(accuracy)
     record |= {"params_m": row.params_m, "gmacs_per_view": row.gmacs_per_view}
     counted = row.counted
     record["counted_params_m"] = counted.params_m if counted else None
@@ -324,6 +350,21 @@ def _frame_record(table: TableResult, row: ArmResult, accuracy: Accuracy) -> dic
         "problems": "; ".join(describe_problems(accuracy.repeats)),
     }
     return record
+
+
+def _evidence_columns(accuracy: Accuracy) -> dict[str, object]:
+    delta = accuracy.evidence
+    return {
+        "delta_low_points": delta.low if delta else None,
+        "delta_high_points": delta.high if delta else None,
+        "delta_varies": delta.varies if delta else None,
+        "delta_p": delta.p_value if delta else None,
+        "delta_p_holm": delta.p_holm if delta else None,
+        "delta_test": delta.test if delta else None,
+        "delta_detectable_points": delta.detectable if delta else None,
+        "delta_repeats_needed": delta.repeats_needed if delta else None,
+        "confounded_by": "; ".join(map(str, accuracy.confounders)),
+    }
 
 
 def describe_problems(trials: Sequence[RepeatResult]) -> list[str]:

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from study.analysis.costs import CountedCost, add_costs
 from study.analysis.fusion import fuse_scores
 from study.analysis.published import PublishedTable, RowSpec, load_published
@@ -22,6 +20,8 @@ from study.analysis.tables import (
     TrialRef,
     average_folds,
 )
+from study.commands.evidence import collect_evidence, list_confounded
+from study.commands.stored_scores import StoredScores, primary_views
 from study.commands.tracking import list_items, open_mirror
 from study.cost.oracle import derive_total, has_closed_form
 from study.data.catalog import open_dataset
@@ -30,23 +30,25 @@ from study.errors import StudyError
 from study.reporting.report import Picture, ReportSource, render_report
 from study.running.plan import Plan, State, make_plan
 from study.running.store import Store
-from study.scores import ViewScores
 from study.spec.loading import load_study
 from study.spec.resolved import Arm, Experiment, Row, Study
-from study.spec.views import name_views
-from study.tracking.read import load_attention, load_run_scores, load_runs
+from study.tracking.read import load_attention, load_runs
 
 STATES: dict[State, PlannedState] = {State.DONE: "done", State.STALE: "stale", State.FAILED: "failed"}
 """States of a plan that a table shows by that word; everything else has no result yet."""
 
 
-def write_report(study: Study, storage: Path, *, tracking_uri: str | None, output: Path | None) -> Path:
+def write_report(
+    study: Study, storage: Path, *, tracking_uri: str | None, output: Path | None, strict: bool = False
+) -> Path:
     """Bring MLflow up to date with the store, then write the report of ``study``; returns the HTML page."""
     store = Store.at(storage)
     plan = make_plan(study, store)
     open_mirror(study.name, store, tracking_uri).sync(list_items(plan, store), force=True)
     facts = json.loads(store.facts.read_text()) if store.facts.exists() else None
-    return write_report_of(plan, store, tracking_uri=tracking_uri, output=output or store.report, facts=facts)
+    return write_report_of(
+        plan, store, tracking_uri=tracking_uri, output=output or store.report, facts=facts, strict=strict
+    )
 
 
 def write_report_of(
@@ -56,17 +58,32 @@ def write_report_of(
     tracking_uri: str | None,
     output: Path,
     facts: Mapping[str, str] | None = None,
+    strict: bool = False,
 ) -> Path:
     """Write the report of ``plan`` from what MLflow holds; returns the HTML page.
 
-    ``facts`` are further lines for its provenance.
+    Args:
+        plan: the trials.
+        store: where they lie.
+        tracking_uri: MLflow's address; the store's own database when None.
+        output: folder to write to.
+        facts: further lines for the report's provenance.
+        strict: refuse to write a report in which a difference is confounded.
+
+    Raises:
+        StudyError: naming each confounded difference, with ``strict``.
     """
     uri = tracking_uri or store.tracking_uri
     runs = load_runs(uri, plan.study.name)
-    scores = _StoredScores(uri, runs)
+    scores = StoredScores(uri, runs)
+    views = [_view(experiment, plan, scores) for experiment in plan.study.experiments]
+    if strict:
+        confounded = list_confounded({view.experiment.name: view.evidence for view in views})
+        if confounded:
+            raise StudyError("\n".join(confounded))
     source = ReportSource(
         study=plan.study.name,
-        views=[_view(experiment, plan, scores) for experiment in plan.study.experiments],
+        views=views,
         runs=runs,
         attention=load_attention(uri, runs),
         generated_at=_now(),
@@ -84,7 +101,7 @@ def _now() -> datetime:
     return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
 
 
-def _view(experiment: Experiment, plan: Plan, scores: _StoredScores) -> ExperimentView:
+def _view(experiment: Experiment, plan: Plan, scores: StoredScores) -> ExperimentView:
     trials = {}
     for arm in experiment.arms:
         cells = [plan.find(experiment.name, arm.name, repeat) for repeat in range(experiment.repeats)]
@@ -105,11 +122,12 @@ def _view(experiment: Experiment, plan: Plan, scores: _StoredScores) -> Experime
             for dataset in experiment.datasets
             if row.spec.fuse
         },
+        evidence=collect_evidence(experiment, plan, scores, published),
     )
 
 
 def _fuse_folds(
-    row: Row, dataset: str, experiment: Experiment, plan: Plan, scores: _StoredScores
+    row: Row, dataset: str, experiment: Experiment, plan: Plan, scores: StoredScores
 ) -> Iterator[RepeatResult]:
     """The results of a fusion on one data set, repeat by repeat: the mean over its folds."""
     parts = [experiment.row(name).on(dataset) for name in row.spec.fuse]
@@ -118,7 +136,7 @@ def _fuse_folds(
 
 
 def _fuse(
-    arms: Sequence[Arm], experiment: Experiment, plan: Plan, scores: _StoredScores
+    arms: Sequence[Arm], experiment: Experiment, plan: Plan, scores: StoredScores
 ) -> Iterator[RepeatResult]:
     """The result of a fusion, repeat by repeat; missing where a part is."""
     for repeat in range(experiment.repeats):
@@ -129,36 +147,11 @@ def _fuse(
             continue
         try:
             stored = [scores.load(cell.trial_id) for cell in cells]
-            fused = fuse_scores(stored, [_primary_views(arm) for arm in arms])
+            fused = fuse_scores(stored, [primary_views(arm) for arm in arms])
         except (StudyError, ValueError) as error:
             yield RepeatResult(repeat, "", "missing", str(error))
             continue
         yield RepeatResult(repeat, "", "done", top1=fused.top1, top5=fused.top5)
-
-
-class _StoredScores:
-    """Scores of finished trials, from MLflow, each read once."""
-
-    def __init__(self, uri: str, runs: pd.DataFrame) -> None:
-        completed = runs[runs["status"] == "completed"]
-        self._uri = uri
-        self._run_ids = dict(zip(completed["trial_id"], completed["run_id"], strict=True))
-        self._known: dict[str, ViewScores] = {}
-
-    def has(self, trial_id: str) -> bool:
-        """Whether the trial has finished."""
-        return trial_id in self._run_ids
-
-    def load(self, trial_id: str) -> ViewScores:
-        """Its scores. Raises StoreError when MLflow does not hold them."""
-        if trial_id not in self._known:
-            self._known[trial_id] = load_run_scores(self._uri, self._run_ids[trial_id])
-        return self._known[trial_id]
-
-
-def _primary_views(arm: Arm) -> tuple[str, ...]:
-    evaluation = arm.settings.evaluation
-    return name_views(evaluation.protocols[evaluation.primary], arm.settings.clip)
 
 
 def _count_at_paper_scale(experiment: Experiment, published: PublishedTable) -> dict[str, CountedCost]:

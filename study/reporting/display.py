@@ -22,6 +22,10 @@ from study.spec.resolved import UsedDataset
 
 MEASURED, PUBLISHED, COST_CHECK = "measured here", "published", "cost at the paper's scale"
 NOTHING = "—"
+SIGNIFICANT = 0.05
+"""A corrected p-value below it gets a star."""
+MOST_FACTORS = 3
+"""Confounding factors that a footnote names."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +205,38 @@ def _accuracy_cells(row: ArmResult, accuracy: Accuracy, notes: Footnotes) -> lis
     shown = _accuracy(top1, planned) if top1 else absence
     return [
         Cell(shown, notes.add(*texts, _describe_repeated(repeats)), _links(repeats, dataset), state),
-        Cell("0" if row.is_baseline and top1 else _delta(accuracy.delta, planned)),
+        _delta_cell(row, accuracy, notes),
         Cell(_accuracy(accuracy.top5, accuracy.top5.n if accuracy.top5 else planned)),
     ]
+
+
+def _delta_cell(row: ArmResult, accuracy: Accuracy, notes: Footnotes) -> Cell:
+    """The difference to the baseline; with an interval where scores by video are at hand."""
+    if row.is_baseline:
+        return Cell("0" if accuracy.top1 else NOTHING)
+    marks = notes.add(_describe_confounders(accuracy), _describe_refusal(accuracy))
+    state = "confounded" if accuracy.confounders else "done"
+    delta = accuracy.evidence
+    if delta is None:
+        return Cell(_delta(accuracy.delta, len(accuracy.repeats)), marks, state=state)
+    star = "*" if delta.p_holm is not None and delta.p_holm < SIGNIFICANT else ""
+    text = f"{_signed(delta.points)}{star} [{_signed(delta.low)}, {_signed(delta.high)}]"
+    missing = len(accuracy.repeats) - len(delta.repeats)
+    return Cell(text + (f" (n = {len(delta.repeats)})" if missing else ""), marks, state=state)
+
+
+def _describe_confounders(accuracy: Accuracy) -> str:
+    if not accuracy.confounders:
+        return ""
+    shown = "; ".join(str(factor) for factor in accuracy.confounders[:MOST_FACTORS])
+    more = len(accuracy.confounders) - MOST_FACTORS
+    return f"Confounded: these trials and the baseline's also differ in {shown}" + (
+        f"; and {more} more." if more > 0 else "."
+    )
+
+
+def _describe_refusal(accuracy: Accuracy) -> str:
+    return f"No interval: {accuracy.refused}." if accuracy.refused else ""
 
 
 def _describe_repeated(repeats: tuple[RepeatResult, ...]) -> str:
@@ -263,10 +296,11 @@ def _accuracy(spread: Spread | None, planned: int) -> str:
 
 
 def _delta(spread: Spread | None, planned: int) -> str:
-    if spread is None:
-        return NOTHING
-    sign = "−" if spread.mean < 0 else "+"
-    return f"{sign}{abs(spread.mean):.1f}{_deviation(spread, 1, planned)}"
+    return NOTHING if spread is None else f"{_signed(spread.mean)}{_deviation(spread, 1, planned)}"
+
+
+def _signed(points: float) -> str:
+    return f"{'−' if points < 0 else '+'}{abs(points):.1f}"
 
 
 def _deviation(spread: Spread, scale: float, planned: int) -> str:
@@ -289,16 +323,15 @@ def _legend(table: TableResult, with_published: bool) -> str:
     parts = [f"Measured here: profile {profile.name} ({profile.about.rstrip('.')}).", *_limits(table)]
     if repeats > 1:
         parts.append(
-            f"Mean ± sample standard deviation over {repeats} repeats; Δ is the mean of the differences in "
-            "top-1 to the baseline, repeat by repeat, and ± their standard deviation. (n = …): fewer repeats "
-            "have finished."
+            f"Mean ± sample standard deviation over {repeats} repeats. (n = …): fewer repeats have finished."
         )
     else:
-        parts.append("One repeat, so no spread; Δ is the difference in top-1 to the baseline.")
+        parts.append("One repeat, so accuracies have no spread.")
     parts += [f"{dataset.label}: {dataset.about.rstrip('.')}." for dataset in table.datasets if dataset.about]
     folds = max(len(dataset.folds) for dataset in table.datasets)
     if folds > 1:
         parts.append("Accuracies are means over the folds.")
+    parts += _evidence_legend(table)
     if with_published and table.view.published is not None:
         parts.append(f"Published: {table.view.published.source}; {table.view.published.setting}.")
         parts.append("GMACs and what the paper calls GFLOPs are multiply-accumulates of one view.")
@@ -316,4 +349,39 @@ def _limits(table: TableResult) -> list[str]:
     small = {arm.settings.model.backbone for arm in arms} & set(limits.backbones.values())
     if small:
         texts.append(f"{', '.join(sorted(small))} stands for {', '.join(sorted(limits.backbones))}.")
+    return texts
+
+
+def _evidence_legend(table: TableResult) -> list[str]:
+    """What the differences mean, and how sure they are."""
+    evidence = table.view.evidence
+    deltas = list(evidence.deltas.values())
+    if not deltas:
+        return ["Δ is the difference in top-1 to the baseline, repeat by repeat, ± its standard deviation."]
+    texts = [
+        "Δ is the difference in top-1 to the baseline with its 95 % interval, paired by video and repeat; * marks "
+        "p < 0.05 after Holm's correction over the table."
+    ]
+    if any(delta.varies == "videos" for delta in deltas):
+        texts.append(
+            "With fewer than three repeats intervals and stars are about these trained networks on new videos, and "
+            "say nothing about other seeds."
+        )
+    else:
+        texts.append("Intervals and stars are about new videos and new repeats.")
+    detectable = sorted(delta.detectable for delta in deltas)
+    texts.append(
+        f"A true difference of {detectable[len(detectable) // 2]:.1f} points (median over rows) would be found four "
+        "times in five, before correction."
+    )
+    if any(len(dataset.folds) > 1 for dataset in table.datasets):
+        texts.append("No intervals are given over folds.")
+    for dataset in table.datasets:
+        ranks = evidence.ranks.get(dataset.name)
+        if ranks is not None:
+            on = f" on {dataset.label}" if len(table.datasets) > 1 else ""
+            texts.append(
+                f"Agreement with the published order{on}: Kendall's tau {ranks.tau:+.2f} [{ranks.low:+.2f}, "
+                f"{ranks.high:+.2f}] over {len(ranks.arms)} rows, {ranks.undecided} pairs undecided."
+            )
     return texts
