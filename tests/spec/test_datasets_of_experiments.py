@@ -151,7 +151,5 @@ def test_every_experiment_loads_at_every_profile() -> None:
     for profile in ("laptop", "gpu", "paper"):
         overrides = ("data.root=.",) if profile != "paper" else ()
         for name in names:
-            if (name, profile) == ("arrow_of_time", "paper"):
-                continue  # its frames of 72 x 96 hold no crop of the paper's protocol, and loading says so
             chosen = overrides if name == "arrow_of_time" else ()
             assert load_study([name], profile=profile, overrides=chosen).experiments
