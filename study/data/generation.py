@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import subprocess
-import sys
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -19,6 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from study.data.catalog import Progress, VideoSource
+from study.data.making import Counter, make_in_processes
 from study.data.manifest import Manifest, VideoEntry
 from study.data.scenery import draw_camera, draw_distractor, draw_texture
 from study.data.synthetic import VERSION, Frames, Scene, Sprite, encode_video
@@ -35,10 +31,6 @@ TEXTURES = {"train": 64, "val": 32}
 """Textures of each split. None of a split occurs in the other."""
 VIDEOS_WORTH_A_PROCESS = 50
 """Fewer videos are made faster than a process starts."""
-MADE = "made"
-"""What a process says after each video."""
-FAILED = "failed: "
-"""What it says before the reason when it cannot write."""
 DONE = "complete"
 """Name of the file that says that all videos of a folder are there."""
 
@@ -55,24 +47,6 @@ class VideoPlan:
     def video_id(self) -> str:
         """Unique name, and the path below the root without extension."""
         return f"{self.split}/{self.index:05d}"
-
-
-class _Counter:
-    """Counts videos, from several threads, and reports each."""
-
-    def __init__(self, done: int, total: int, progress: Progress | None) -> None:
-        self._done, self._total, self._progress = done, total, progress
-        self._lock = threading.Lock()
-        self._report()
-
-    def __call__(self) -> None:
-        with self._lock:
-            self._done += 1
-            self._report()
-
-    def _report(self) -> None:
-        if self._progress is not None:
-            self._progress(self._done, self._total)
 
 
 class GeneratedDataset(VideoSource, Generic[SpecT]):
@@ -157,7 +131,7 @@ class GeneratedDataset(VideoSource, Generic[SpecT]):
                     return
                 plans = [plan for split in SPLITS for plan in self.plan_videos(split)]
                 missing = [plan for plan in plans if not self._file(plan).exists()]
-                self._make_all(missing, _Counter(len(plans) - len(missing), len(plans), progress))
+                self._make_all(missing, Counter(len(plans) - len(missing), len(plans), progress))
                 write_atomically(self.root / DONE, f"{len(plans)} videos\n")
         except OSError as error:
             raise DataError(f"{self.root}: cannot write videos: {error.strerror or error}") from None
@@ -176,37 +150,10 @@ class GeneratedDataset(VideoSource, Generic[SpecT]):
                 self.make(plan)
                 on_made()
             return
-        with ThreadPoolExecutor(workers) as pool:
-            shares = [missing[start::workers] for start in range(workers)]
-            for outcome in [pool.submit(self._make_in_process, share, on_made) for share in shares]:
-                outcome.result()
-
-    def _make_in_process(self, plans: list[VideoPlan], on_made: Callable[[], None]) -> None:
-        """Have a process make ``plans``. Raises OSError with what the process says."""
-        work = {
-            "spec": self.spec.model_dump(mode="json"),
-            "cache_dir": str(self.root.parent),
-            "plans": [(plan.split, plan.index, plan.label) for plan in plans],
-        }
-        with subprocess.Popen(
-            [sys.executable, "-m", "study.data.render_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps(work))
-            process.stdin.close()
-            last = ""
-            for line in process.stdout:
-                last = line.strip()
-                if last == MADE:
-                    on_made()
-        if process.returncode:
-            told = last.startswith(FAILED)
-            raise OSError(last.removeprefix(FAILED) if told else f"a process ended with {process.returncode}")
+        whole = {"spec": self.spec.model_dump(mode="json"), "cache_dir": str(self.root.parent)}
+        plans = [(plan.split, plan.index, plan.label) for plan in missing]
+        shares = [{**whole, "plans": plans[start::workers]} for start in range(workers)]
+        make_in_processes("study.data.render_worker", shares, on_made)
 
     def _file(self, plan: VideoPlan) -> Path:
         return self.root / f"{plan.video_id}.mp4"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from study.data.flow.compute import build_flow, one_opencv_thread
 from study.data.flow.layouts import LAYOUTS
 from study.data.flow.reading import VERSION, find_flow
 from study.data.flow.video import FlowSettings, list_jobs, make_flow
-from study.data.flow.worker import make_in_processes
 from study.data.listing import FileListing
+from study.data.making import Counter, make_in_processes
 from study.data.manifest import Manifest
 from study.data.preparation.batch import Batch, BatchSummary, Job, OnResult
 from study.data.preparation.extract import JPEG_QUALITY
@@ -111,32 +110,19 @@ def _make_all(
 ) -> None:
     """Make what is missing, in as many processes as there are cores, or in this one where there is little."""
     missing = [job for job in list_jobs(paths, videos, root, settings) if not job.target.exists()]
-    count = _Counter(len(paths) - len(missing), len(paths), progress)
+    count = Counter(len(paths) - len(missing), len(paths), progress)
     workers = min(os.cpu_count() or 1, len(missing) // VIDEOS_WORTH_A_PROCESS)
     if workers > 1:
-        shares = [[job.path for job in missing[start::workers]] for start in range(workers)]
-        work = {"videos": str(videos), "flow": str(root), "settings": asdict(settings)}
-        make_in_processes(shares, work, count)
+        whole = {"videos": str(videos), "flow": str(root), "settings": asdict(settings)}
+        names = [job.path for job in missing]
+        shares = [{**whole, "paths": names[start::workers]} for start in range(workers)]
+        try:
+            # Threads would not do: at 40 x 40 pixels most of the time is spent holding the interpreter's lock.
+            make_in_processes("study.data.flow.worker", shares, count)
+        except OSError as error:
+            raise DataError(str(error)) from None
         return
     with one_opencv_thread():
         for job in missing:
             make_flow(job)
             count()
-
-
-class _Counter:
-    """Counts videos, from several threads, and reports each."""
-
-    def __init__(self, done: int, total: int, progress: Progress | None) -> None:
-        self._done, self._total, self._progress = done, total, progress
-        self._lock = threading.Lock()
-        self._report()
-
-    def __call__(self) -> None:
-        with self._lock:
-            self._done += 1
-            self._report()
-
-    def _report(self) -> None:
-        if self._progress is not None:
-            self._progress(self._done, self._total)
