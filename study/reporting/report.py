@@ -16,8 +16,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from study.analysis.frames import table_frame
 from study.analysis.published import find_reports
-from study.analysis.tables import ExperimentView, TableResult, build_table, table_frame
+from study.analysis.tables import ExperimentView, TableResult, build_table
 from study.reporting.display import Display, build_display
 from study.reporting.figures import FigureFiles
 from study.reporting.plots import draw_figures

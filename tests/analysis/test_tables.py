@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import pandas as pd
 import pytest
 
+from study.analysis.frames import table_frame
 from study.analysis.published import load_published
-from study.analysis.tables import ExperimentView, TrialRef, build_table, measure_spread, table_frame
+from study.analysis.tables import ExperimentView, TrialRef, build_table, measure_spread
 from tests import fabricated
 
 Outcome = float | str | None

@@ -1,0 +1,69 @@
+"""Tables as tidy frames, with units in the names of the columns."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from study.analysis.tables import NOT_DONE, Accuracy, ArmResult, Spread, TableResult, describe_problems
+
+
+def table_frame(table: TableResult) -> pd.DataFrame:
+    """``table`` as a tidy frame, one row an arm and data set, with units in the names of the columns."""
+    records = [_frame_record(table, row, accuracy) for row in table.rows for accuracy in row.accuracies]
+    frame = pd.DataFrame(records)
+    return frame.drop(columns="dataset") if len(table.datasets) == 1 else frame
+
+
+def _frame_record(table: TableResult, row: ArmResult, accuracy: Accuracy) -> dict[str, object]:
+    states = [trial.state for trial in accuracy.repeats]
+    record: dict[str, object] = {
+        "experiment": table.experiment.name,
+        "arm": row.arm.name,
+        "dataset": accuracy.dataset.name,
+        "baseline": row.is_baseline,
+        "repeats_planned": len(accuracy.repeats),
+        "repeats_measured": accuracy.top1.n if accuracy.top1 else 0,
+    }
+    record |= {f"repeats_{state}": states.count(state) for state in NOT_DONE}
+    for name, spread, scale in (("top1", accuracy.top1, 100), ("top5", accuracy.top5, 100)):
+        record |= _spread_columns(f"{name}_percent", spread, scale)
+    record |= _spread_columns("delta_top1_points", accuracy.delta, 1)
+    record |= _evidence_columns(accuracy)
+    record |= {"params_m": row.params_m, "gmacs_per_view": row.gmacs_per_view}
+    counted = row.counted
+    record["counted_params_m"] = counted.params_m if counted else None
+    record["counted_gmacs_per_view"] = counted.gmacs_per_view if counted else None
+    values = row.published.values if row.published else {}
+    record |= {
+        "published_params_m": values.get("params_m"),
+        "published_gmacs_per_view": values.get("gflops"),
+        "published_top1_percent": values.get(table.published_key(accuracy.dataset, "top1")),
+        "published_top5_percent": values.get(table.published_key(accuracy.dataset, "top5")),
+        "published_origin": row.published.origin if row.published else None,
+        "cost_verdict": row.verdict.kind if row.verdict else None,
+        "cost_reason": row.verdict.reason if row.verdict else None,
+        "problems": "; ".join(describe_problems(accuracy.repeats)),
+    }
+    return record
+
+
+def _evidence_columns(accuracy: Accuracy) -> dict[str, object]:
+    delta = accuracy.evidence
+    return {
+        "delta_low_points": delta.low if delta else None,
+        "delta_high_points": delta.high if delta else None,
+        "delta_varies": delta.varies if delta else None,
+        "delta_p": delta.p_value if delta else None,
+        "delta_p_holm": delta.p_holm if delta else None,
+        "delta_test": delta.test if delta else None,
+        "delta_detectable_points": delta.detectable if delta else None,
+        "delta_repeats_needed": delta.repeats_needed if delta else None,
+        "confounded_by": "; ".join(map(str, accuracy.confounders)),
+    }
+
+
+def _spread_columns(name: str, spread: Spread | None, scale: float) -> dict[str, object]:
+    return {
+        f"{name}_mean": scale * spread.mean if spread else None,
+        f"{name}_std": scale * spread.std if spread and spread.std is not None else None,
+    }
