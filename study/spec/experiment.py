@@ -95,15 +95,42 @@ class AxesSpec(Spec):
 class FigureSpec(Spec):
     """A figure drawn from what the trials of this experiment recorded."""
 
-    kind: Literal["attention_by_layer", "attention_by_arm"]
-    """``attention_by_layer``: coefficients of one arm by layer (Fig. 5). ``attention_by_arm``: coefficients
-    of several arms beside each other (Fig. 6)."""
+    kind: Literal[
+        "attention_by_layer",
+        "attention_by_arm",
+        "attention_by_dataset",
+        "class_difference",
+        "training_curves",
+        "contact_sheet",
+    ]
+    """``attention_by_layer``: coefficients of one arm by layer (Fig. 5). ``attention_by_arm``: those of several arms
+    beside each other (Fig. 6, Fig. 8). ``attention_by_dataset``: those of one arm on every data set (Fig. 7).
+    ``class_difference``: accuracy by class of the first arm minus the second. ``training_curves``: loss and accuracy
+    by epoch. ``contact_sheet``: videos of the classes that one arm recognizes best (Fig. 9, Fig. 10)."""
     name: Name
     """File name of the figure, without extension."""
     title: str
     """Its title."""
     arms: tuple[str, ...] = Field(min_length=1)
     """The arms it shows."""
+    dataset: Name | None = None
+    """The data set it is about, where the experiment has several; the first when null."""
+
+    @model_validator(mode="after")
+    def _check(self) -> FigureSpec:
+        wanted = ARMS_OF_FIGURE.get(self.kind)
+        if wanted is not None and len(self.arms) != wanted:
+            raise ValueError(f"a figure of the kind '{self.kind}' shows {wanted} arms, not {len(self.arms)}")
+        return self
+
+
+ARMS_OF_FIGURE = {
+    "attention_by_layer": 1,
+    "attention_by_dataset": 1,
+    "class_difference": 2,
+    "contact_sheet": 1,
+}
+"""How many arms a kind of figure shows, where it is not any number."""
 
 
 class ExperimentSpec(Spec):
@@ -147,6 +174,16 @@ class ExperimentSpec(Spec):
             raise ValueError("give the arms either one by one ('arms') or by 'axes'")
         if self.arms and not any(arm.is_trained for arm in self.arms):
             raise ValueError("no arm is a network of its own: all are 'published_only' or 'fuse'")
+        for figure in self.figures:
+            if figure.kind == "attention_by_dataset" and len(self.datasets) < 2:
+                raise ValueError(
+                    f"figure '{figure.name}' shows several data sets, and 'datasets' names none or one"
+                )
+            if figure.dataset is not None and figure.dataset not in self.datasets:
+                known = ", ".join(self.datasets) or "none"
+                raise ValueError(
+                    f"figure '{figure.name}': '{figure.dataset}' is no data set of this experiment: {known}"
+                )
         return self
 
 

@@ -1,0 +1,1 @@
+"""The paper's claims, and what the trials of a study say of each: supported, contradicted, inconclusive, untestable."""
