@@ -120,7 +120,9 @@ class FigureSpec(Spec):
     def _check(self) -> FigureSpec:
         wanted = ARMS_OF_FIGURE.get(self.kind)
         if wanted is not None and len(self.arms) != wanted:
-            raise ValueError(f"a figure of the kind '{self.kind}' shows {wanted} arms, not {len(self.arms)}")
+            raise ValueError(
+                f"arms: a figure of the kind '{self.kind}' takes exactly {wanted}, got {len(self.arms)}"
+            )
         return self
 
 

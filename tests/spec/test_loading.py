@@ -88,9 +88,10 @@ axes:
     assert [(e.values["model.block.p"], e.because) for e in experiment.excluded] == [("1/8", "too slow")]
 
 
-def test_default_study_is_eleven_rows() -> None:
+def test_default_study_is_the_ablation_and_the_attention_figures() -> None:
     study = load_study()
-    assert [(e.name, len(e.arms)) for e in study.experiments] == [("table6", 4), ("table7", 5), ("table8", 2)]
+    arms = {experiment.name: len(experiment.arms) for experiment in study.experiments}
+    assert arms == {"table6": 4, "table7": 5, "table8": 2, "figure6": 3, "figure7": 4, "figure8": 2}
     assert isinstance(
         load_study(["table6"], overrides=["model.block.p=0"]).experiments[0].arms[0].settings.model.block,
         STHBlock,
@@ -196,3 +197,19 @@ def test_deep_nesting_is_refused() -> None:
         parse_document("a: " + "[" * 5000, "fuzz.yaml")
     with pytest.raises(SpecError, match="levels deep"):
         parse_document("a: " + "{a: " * 40 + "1" + "}" * 40, "fuzz.yaml")
+
+
+@pytest.mark.parametrize(
+    ("figure", "says"),
+    [
+        ("{kind: class_difference, name: f, title: F, arms: [a]}", "takes exactly 2, got 1"),
+        ("{kind: attention_by_layer, name: f, title: F, arms: [a, b]}", "takes exactly 1, got 2"),
+        ("{kind: attention_by_dataset, name: f, title: F, arms: [a]}", "shows several data sets"),
+        ("{kind: contact_sheet, name: f, title: F, arms: [a], dataset: ucf101}", "'ucf101' is no data set"),
+        ("{kind: training_curves, name: f, title: F, arms: [d]}", "'d' is no arm"),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn_is_refused(folder: Path, figure: str, says: str) -> None:
+    (problem,) = problems(folder, f"{EXPERIMENT}figures: [{figure}]\n")
+    assert says in problem
+    assert problem.startswith("mine.yaml:")
