@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 
 from rich.console import Console
@@ -15,18 +14,11 @@ from study.analysis.lint import CountedNetwork, Finding, Paper, RuleResult, load
 from study.analysis.lint.finding import SEVERITIES
 from study.analysis.tables import PAPER_PROFILE
 from study.cost.oracle import derive_total, has_closed_form
-from study.cost.oracle.geometries import GEOMETRIES
-from study.cost.oracle.geometry import Conv, Residual, Unit
-from study.spec.blocks import STHBlock
+from study.cost.oracle.conventions import derive_conventions
 from study.spec.loading import load_study
-from study.spec.model import ModelSpec
 from study.spec.trial import TrialSettings
 
 IMAGENET_CLASSES = 1000
-MACS = "MACs"
-WITH_ELEMENTWISE = "MACs + BatchNorm, ReLU, pooling"
-DOUBLED = "2 x MACs"
-FIRST_STRIDE = "MACs, stride in the first 1x1 (ResNet v1)"
 STYLES = {"error": "bold red", "warning": "yellow", "doubt": "cyan"}
 
 
@@ -78,55 +70,11 @@ def _count_network(paper: Paper, settings: TrialSettings, own: int) -> CountedNe
     view = {"frames": clip.frames, "size": clip.size, "in_channels": clip.channels}
     classes = {dataset.classes for dataset in paper.text.datasets.values()} | {IMAGENET_CLASSES}
     totals = {k: derive_total(model, num_classes=k, **view) for k in sorted(classes)}
-    macs = totals[own][1]
-    gmacs = {MACS: macs, DOUBLED: 2 * macs, **_count_variants(model, macs, **view)}
+    operations = derive_conventions(model, totals[own][1], **view)
     return CountedNetwork(
         params_m={k: params / 1e6 for k, (params, _) in totals.items()},
-        gmacs={name: operations / 1e9 for name, operations in gmacs.items()},
+        gmacs={name: count / 1e9 for name, count in operations.items()},
     )
-
-
-def _count_variants(
-    model: ModelSpec, macs: int, *, frames: int, size: int, in_channels: int
-) -> Mapping[str, int]:
-    """The conventions that need the layers one by one: of ResNets, and the backbone's share, without what a block
-    adds beyond the pooling of an attention.
-    """
-    if not model.backbone.startswith("resnet"):
-        return {}
-    images = frames // model.stack
-    units = GEOMETRIES[model.backbone](size, in_channels * model.stack).units
-    blocks = [unit for unit in units if isinstance(unit, Residual)]
-    elementwise = _count_elementwise(units)
-    if isinstance(model.block, STHBlock) and model.block.attention != "none":
-        # The spatial and the temporal part are each pooled.
-        elementwise += 2 * sum(_elements(c) for block in blocks for c in block.branch if c.kind)
-    variants = {WITH_ELEMENTWISE: macs + images * elementwise}
-    if all(len(block.branch) == 3 for block in blocks):
-        variants[FIRST_STRIDE] = macs - images * _count_first_stride(blocks)
-    return variants
-
-
-def _count_elementwise(units: tuple[Unit, ...]) -> int:
-    """Operations of a frame: 2 an element for BatchNorm, 1 for ReLU, 1 an input element for pooling."""
-    total = 0
-    for unit in units:
-        convs = unit.convs if isinstance(unit, Residual) else (unit,)
-        rectified = unit.branch if isinstance(unit, Residual) else convs
-        total += 2 * sum(map(_elements, convs)) + sum(map(_elements, rectified))
-    first, last = units[0], units[-1]
-    return total + (_elements(first) if isinstance(first, Conv) else 0) + last.outputs * last.pixels
-
-
-def _elements(conv: Conv) -> int:
-    return conv.outputs * conv.pixels
-
-
-def _count_first_stride(blocks: list[Residual]) -> int:
-    """Multiply-accumulates of a frame that a stride in the first 1x1 instead of the 3x3 saves."""
-    first = [block.branch[0] for block in blocks]
-    after = [block.pixels for block in blocks]
-    return sum(c.inputs * c.outputs * (c.pixels - pixels) for c, pixels in zip(first, after, strict=True))
 
 
 def _count(result: RuleResult) -> dict[str, int]:

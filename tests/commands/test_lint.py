@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from study.analysis.lint import CountedNetwork, load_paper
-from study.commands.lint import DOUBLED, FIRST_STRIDE, MACS, WITH_ELEMENTWISE, count_networks, lint_paper
+from study.commands.lint import count_networks, lint_paper
+from study.cost.oracle.conventions import DOUBLED, FIRST_STRIDE, MACS, WITH_ELEMENTWISE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
