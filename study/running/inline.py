@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from study.running.attempts import run_attempt
 from study.running.executor import Events, Job
-from study.running.run_trial import run_trial
 
 
 class InlineExecutor:
@@ -17,5 +17,5 @@ class InlineExecutor:
         for job in jobs:
             trial_id = job.trial.trial_id
             events.started(trial_id)
-            run_trial(job.trial, job.place, partial(events.epoch, trial_id))
+            run_attempt(job.trial, job.place, partial(events.epoch, trial_id))
             events.ended(trial_id)

@@ -166,11 +166,11 @@ def _make_trainable(jobs: dict[str, Job]) -> Callable[[dict[str, Any]], None]:
     def trainable(config: dict[str, Any]) -> None:
         from ray import tune
 
-        from study.running.run_trial import run_trial
+        from study.running.attempts import run_attempt
         from study.spec.trial import Trial
 
         trial, place = places[config["trial"]]
         with chdir(directory):
-            run_trial(Trial.from_json(trial), place, lambda epoch: tune.report({"epoch": epoch}))
+            run_attempt(Trial.from_json(trial), place, lambda epoch: tune.report({"epoch": epoch}))
 
     return trainable
