@@ -84,9 +84,10 @@ def _run(
     from study.commands.tracking import TrackingThread
 
     concurrent = options.max_concurrent or _guess_concurrent(todo)
+    prior = plan.study.profile.seconds_per_trial
     with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
         if todo:
-            with LaunchProgress(todo, store, console, concurrent) as progress:
+            with LaunchProgress(todo, store, console, concurrent, prior) as progress:
                 try:
                     with _interruptible():
                         for wave in plan.waves(todo):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from study.running.forecast import AtWork, Forecast
 from study.running.plan import PlannedTrial
 from study.running.store import Store
 
@@ -20,8 +21,11 @@ class _Row:
     label: str
     epochs: int
     epoch: int = 0
+    heard: float = 0.0
+    """When the last epoch ended."""
     started: float = 0.0
     outcome: str = ""
+    seconds: float = 0.0
 
 
 @dataclass
@@ -35,10 +39,12 @@ class LaunchProgress:
     store: Store
     console: Console
     concurrent: int
-    begun: float = field(default_factory=time.monotonic)
+    prior: float | None = None
+    """Seconds of a trial while none has shown its pace."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self._work = {planned.trial_id: planned.work for planned in self.trials if planned.work is not None}
         self._rows = {
             planned.trial_id: _Row(describe_use(planned), planned.trial.settings.training.epochs)
             for planned in self.trials
@@ -74,7 +80,8 @@ class LaunchProgress:
     def epoch(self, trial_id: str, epoch: int) -> None:
         """See :class:`study.running.executor.Events`."""
         with self._lock:
-            self._rows[trial_id].epoch = epoch
+            row = self._rows[trial_id]
+            row.epoch, row.heard = epoch, time.monotonic()
 
     def ended(self, trial_id: str) -> None:
         """See :class:`study.running.executor.Events`."""
@@ -84,6 +91,7 @@ class LaunchProgress:
             if row.outcome:
                 return
             row.outcome = record.status if record else "interrupted"
+            row.seconds = time.monotonic() - row.started if row.started else 0.0
             done, left = self._count_ended(), self.estimate_left()
             self._bar.update(self._task, completed=done, note=self._note(left))
         if record and record.status == "completed":
@@ -99,12 +107,20 @@ class LaunchProgress:
         )
 
     def estimate_left(self) -> float | None:
-        """Seconds until all trials have ended, from those that have; None before the first epoch is done."""
+        """Seconds until all trials have ended; None while nothing is known."""
         now = time.monotonic()
-        fractions = [1.0 if row.outcome else row.epoch / row.epochs for row in self._rows.values()]
-        spent = now - self.begun
-        total = sum(fractions)
-        return None if total < 0.2 else spent * (len(fractions) - total) / total
+        running = {
+            trial_id: AtWork(now - row.started, row.epoch / row.epochs, max(row.heard - row.started, 0.0))
+            for trial_id, row in self._rows.items()
+            if row.started and not row.outcome
+        }
+        waiting = [trial_id for trial_id, row in self._rows.items() if not row.started and not row.outcome]
+        # What a trial takes here, with starting its process, counts; what it took on another day does not.
+        finished = {
+            trial_id: row.seconds for trial_id, row in self._rows.items() if row.outcome == "completed"
+        }
+        forecast = Forecast(finished, self._work, running, self.prior)
+        return forecast.seconds_for(waiting, self.concurrent)
 
     def _primary(self, trial_id: str) -> str:
         return next(t for t in self.trials if t.trial_id == trial_id).trial.settings.evaluation.primary

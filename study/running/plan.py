@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from study.data.catalog import open_dataset
 from study.errors import StudyError
 from study.running.fingerprint import fingerprint_code, list_changes
+from study.running.forecast import AtWork, Forecast, estimate_work
 from study.running.store import Store
 from study.spec.datasets import AnyDataset
 from study.spec.model import ModelSpec
@@ -67,6 +68,15 @@ class PlannedTrial:
         """The trial's id."""
         return self.trial.trial_id
 
+    @cached_property
+    def work(self) -> float | None:
+        """Multiply-accumulates of the whole trial, billions; None where they are not known without counting."""
+        settings = self.trial.settings
+        counts = [getattr(settings.data, name, None) for name in ("train_videos", "val_videos")]
+        # Sets on disk do not say in their settings how large they are; within one of them the number cancels out.
+        train, val = (count if isinstance(count, int) else 1 for count in counts)
+        return estimate_work(settings, train, val)
+
     @property
     def tables(self) -> list[str]:
         """Names of the experiments it serves, each once."""
@@ -114,18 +124,22 @@ class Plan:
             (use.experiment, use.arm, use.repeat): planned for planned in self.trials for use in planned.uses
         }
 
-    def estimate_seconds(self, concurrent: int) -> float | None:
-        """Seconds until the runnable trials are done with ``concurrent`` at a time; None when nothing is known.
-
-        Learned from the finished trials of this plan; before the first, from the profile's own figure.
+    def forecast(self, running: Mapping[str, AtWork] | None = None) -> Forecast:
+        """What is known of the time that trials take: learned from the finished trials of this plan; before the first,
+        from the profile's own figure.
         """
-        finished = [
-            sum(planned.record.seconds.values())
+        finished = {
+            planned.trial_id: sum(planned.record.seconds.values())
             for planned in self.trials
             if planned.record and planned.record.status == "completed"
-        ]
-        each = statistics.mean(finished) if finished else self.study.profile.seconds_per_trial
-        return None if each is None else each * -(-len(self.runnable()) // max(1, concurrent))
+        }
+        work = {planned.trial_id: planned.work for planned in self.trials if planned.work is not None}
+        return Forecast(finished, work, running, self.study.profile.seconds_per_trial)
+
+    def estimate_seconds(self, concurrent: int) -> float | None:
+        """Seconds until the runnable trials are done with ``concurrent`` at a time; None when nothing is known."""
+        waiting = [planned.trial_id for planned in self.runnable()]
+        return self.forecast().seconds_for(waiting, max(1, concurrent))
 
 
 def make_plan(study: Study, store: Store) -> Plan:

@@ -75,8 +75,10 @@ def test_states(tmp_path: Path) -> None:
 
 def test_time_is_learned_from_finished_trials(tmp_path: Path) -> None:
     write_record(tmp_path, 0)
-    # Eight are left at 30 s each: four rounds of two.
-    assert plan(tmp_path).estimate_seconds(2) == pytest.approx(120.0)
+    # Eight are left, four rounds of two, at 30 s each as far as they cost what p = 0 does.
+    assert plan(tmp_path).estimate_seconds(2) == pytest.approx(120.0, rel=0.05)
+    costs = {planned.uses[0].arm: planned.work for planned in plan(tmp_path).trials}
+    assert costs["p=1/2"] < costs["p=1/4"] < costs["p=0"] < costs["(2+1)D sequential"]
 
 
 def test_missing_data_are_a_warning_and_not_an_error(tmp_path: Path) -> None:
