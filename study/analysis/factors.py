@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from study.spec.experiment import ArmSpec
 from study.spec.record import TrialRecord
-from study.spec.trial import Trial
+from study.spec.trial import Trial, flatten
 
 Kind = Literal[
     "setting", "protocol", "repeat", "videos", "decoder", "code", "device", "library", "weights", "parent"
@@ -84,7 +84,7 @@ class TrialFacts:
             ValueError: when the record's settings are none that this version knows.
         """
         trial, environment = Trial.from_json(record.trial), record.environment
-        settings = dict(_flatten(trial.settings.identity))
+        settings = dict(flatten(trial.settings.identity))
         evaluation = trial.settings.evaluation
         protocol = evaluation.protocols[evaluation.primary].model_dump(mode="json")
         versions = {name: v for name, v in environment.versions.items() if name not in BOOKKEEPING}
@@ -149,7 +149,7 @@ def declare_factor(arm: ArmSpec, baseline: ArmSpec) -> frozenset[str]:
     """Setting paths that two rows of a table declare to differ in: what the file sets for either of them, and
     ``init_from`` where they name different origins.
     """
-    paths = {path for spec in (arm, baseline) for path, _ in _flatten(spec.set)}
+    paths = {path for spec in (arm, baseline) for path, _ in flatten(spec.set)}
     return frozenset(paths | ({"init_from"} if arm.init_from != baseline.init_from else set()))
 
 
@@ -259,15 +259,6 @@ def _differ(kind: Kind, prefix: str, arm: Mapping[str, Any], baseline: Mapping[s
         left, right = arm.get(name, ABSENT), baseline.get(name, ABSENT)
         if left != right:
             yield Factor(kind, f"{prefix}{name}", left, right)
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves by dotted path; lists become tuples, so that they can be compared and kept in sets."""
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _flatten(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", tuple(item) if isinstance(item, list) else item
 
 
 def _show(value: Any) -> Any:

@@ -42,6 +42,8 @@ class LaunchOptions:
     max_concurrent: int | None = None
     retry: frozenset[str] = frozenset()
     engine: str = "ray"
+    budget: float | None = None
+    """Seconds after which no block of trials is begun that would not end in time; None for no limit."""
 
 
 def launch(study: Study, options: LaunchOptions) -> int:
@@ -90,10 +92,13 @@ def _run(
             with LaunchProgress(todo, store, console, concurrent, prior) as progress:
                 try:
                     with _interruptible():
-                        for wave in plan.waves(todo):
-                            jobs = list(_make_jobs(wave, store))
-                            if jobs:
-                                _executor(options).run(jobs, tracking.listen(progress))
+                        for block in plan.blocks(todo) if options.budget else [todo]:
+                            if not _fits(block, progress, options.budget, console):
+                                break
+                            for wave in plan.waves(block):
+                                jobs = list(_make_jobs(wave, store))
+                                if jobs:
+                                    _executor(options).run(jobs, tracking.listen(progress))
                 except KeyboardInterrupt:
                     console.print("Interrupted. Finished trials are kept; launch again to go on.")
                     raise
@@ -101,6 +106,24 @@ def _run(
     for problem in tracking.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False)
     return plan
+
+
+def _fits(
+    block: Sequence[PlannedTrial], progress: LaunchProgress, budget: float | None, console: Console
+) -> bool:
+    """Whether ``block`` ends within the budget, as far as that can be told; says so where it does not."""
+    if budget is None:
+        return True
+    needed, left = progress.estimate_block(block), budget - progress.elapsed
+    if needed is None or needed <= left:
+        return True
+    console.print(
+        f"Budget of {describe_seconds(budget)}: repeat {block[0].trial.repeat} ({len(block)} trials, about "
+        f"{describe_seconds(needed)}) would not end within the {describe_seconds(max(left, 0))} that are left. Every "
+        "arm has the repeats before it; launch again to go on.",
+        soft_wrap=True,
+    )
+    return False
 
 
 def _make_jobs(wave: Sequence[PlannedTrial], store: Store) -> Iterator[Job]:

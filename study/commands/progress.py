@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -11,6 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from study.errors import SpecError
 from study.running.forecast import AtWork, Forecast
 from study.running.plan import PlannedTrial
 from study.running.store import Store
@@ -44,6 +46,7 @@ class LaunchProgress:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self._begun = time.monotonic()
         self._work = {planned.trial_id: planned.work for planned in self.trials if planned.work is not None}
         self._rows = {
             planned.trial_id: _Row(describe_use(planned), planned.trial.settings.training.epochs)
@@ -106,21 +109,33 @@ class LaunchProgress:
             highlight=False,
         )
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the launch began."""
+        return time.monotonic() - self._begun
+
     def estimate_left(self) -> float | None:
         """Seconds until all trials have ended; None while nothing is known."""
+        waiting = [trial_id for trial_id, row in self._rows.items() if not row.started and not row.outcome]
+        return self._forecast().seconds_for(waiting, self.concurrent)
+
+    def estimate_block(self, block: Sequence[PlannedTrial]) -> float | None:
+        """Seconds that the trials of ``block`` take from now; None while nothing is known."""
+        with self._lock:
+            return self._forecast().seconds_for([planned.trial_id for planned in block], self.concurrent)
+
+    def _forecast(self) -> Forecast:
         now = time.monotonic()
         running = {
             trial_id: AtWork(now - row.started, row.epoch / row.epochs, max(row.heard - row.started, 0.0))
             for trial_id, row in self._rows.items()
             if row.started and not row.outcome
         }
-        waiting = [trial_id for trial_id, row in self._rows.items() if not row.started and not row.outcome]
         # What a trial takes here, with starting its process, counts; what it took on another day does not.
         finished = {
             trial_id: row.seconds for trial_id, row in self._rows.items() if row.outcome == "completed"
         }
-        forecast = Forecast(finished, self._work, running, self.prior)
-        return forecast.seconds_for(waiting, self.concurrent)
+        return Forecast(finished, self._work, running, self.prior)
 
     def _primary(self, trial_id: str) -> str:
         return next(t for t in self.trials if t.trial_id == trial_id).trial.settings.evaluation.primary
@@ -165,3 +180,27 @@ def describe_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration as people write it.
+
+    >>> parse_duration("1h30m")
+    5400.0
+
+    Raises:
+        SpecError: when it is none, or has no unit.
+    """
+    import pandas as pd
+
+    try:
+        # pandas is about to drop the small d.
+        seconds = float(
+            pd.Timedelta(text.strip().removesuffix("d") + "D" * text.strip().endswith("d")).total_seconds()
+        )
+    except ValueError:
+        seconds = 0.0
+    # A bare number would be taken for nanoseconds.
+    if not seconds > 0 or text.strip()[-1:].isdigit():
+        raise SpecError(f"budget: '{text}' is no duration; give a number with a unit: 90m, 8h, 1h30m, 1d")
+    return seconds

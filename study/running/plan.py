@@ -99,6 +99,11 @@ class Plan:
         states = RUNNABLE | retry | ({State.BLOCKED} if State.FAILED in retry else frozenset())
         return [planned for planned in self.trials if planned.state in states]
 
+    def blocks(self, todo: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
+        """``todo`` repeat by repeat: after each of these every arm has equally many repeats."""
+        repeats = sorted({planned.trial.repeat for planned in todo})
+        return [[planned for planned in todo if planned.trial.repeat == repeat] for repeat in repeats]
+
     def waves(self, todo: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
         """``todo`` in groups of which each can start when those before it are done."""
         waves: list[list[PlannedTrial]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,6 +94,15 @@ def identity_dump(spec: BaseModel) -> dict[str, Any]:
     return dumped
 
 
+def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested settings by dotted path; lists become tuples, so that they can be compared and hashed."""
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from flatten(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", tuple(item) if isinstance(item, list) else item
+
+
 @dataclass(frozen=True)
 class Trial:
     """One arm x one repeat: one task of the scheduler, one MLflow run.
@@ -111,9 +121,9 @@ class Trial:
     weights_digest: str = ""
     parent: str = ""
 
-    @cached_property
-    def trial_id(self) -> str:
-        """SHA-256 of what training depends on, shortened. Evaluation and resources are left out."""
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that training depends on. Evaluation and resources are left out."""
         parts = dict(self.settings.identity)
         parts |= {
             "repeat": self.repeat,
@@ -122,7 +132,12 @@ class Trial:
         }
         if self.parent:
             parts["parent"] = self.parent
-        return derive_digest(parts)[:ID_LENGTH]
+        return parts
+
+    @cached_property
+    def trial_id(self) -> str:
+        """SHA-256 of the identity, shortened."""
+        return derive_digest(self.identity)[:ID_LENGTH]
 
     @cached_property
     def protocols(self) -> dict[str, tuple[str, ...]]:

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from study.commands.launch import LaunchOptions, launch
-from study.errors import SchedulingError, StoreError
+from study.commands.progress import LaunchProgress, parse_duration
+from study.errors import SchedulingError, SpecError, StoreError
 from study.running.plan import State, make_plan
 from study.running.store import Store
 from study.spec.loading import load_study
@@ -217,3 +218,33 @@ def test_a_fusion_is_computed_from_stored_scores_and_an_unbuilt_row_says_why(
     assert table.loc["a+b", "top1_percent_mean"] == pytest.approx(expected)
     assert np.isnan(table.loc["c", "top1_percent_mean"])
     assert "Not built: Nobody has it." in (store.report / "report.md").read_text()
+
+
+def test_a_budget_ends_with_a_whole_repeat(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load_study(["table8"], overrides=list(TOY), repeats=3)
+    # The first repeat fits, the second would take an hour.
+    monkeypatch.setattr(
+        LaunchProgress, "estimate_block", lambda self, block: 3600.0 * min(block[0].trial.repeat, 1)
+    )
+    assert launch(study, inline(store, budget=600.0)) == 0
+    assert "repeat 1 (2 trials, about 1 h 00 min) would not end within the" in capsys.readouterr().out
+    states = {(t.trial.repeat, t.state) for t in make_plan(study, store).trials}
+    assert states == {(0, State.DONE), (1, State.MISSING), (2, State.MISSING)}
+    monkeypatch.undo()
+    assert launch(study, inline(store, budget=600.0)) == 0
+    assert make_plan(study, store).count(State.DONE) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90m", 5400), ("8h", 28800), ("1h30m", 5400), ("2 d", 172800)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["8", "", "8 huors", "-1h", "0h", "nan", "NaT"])
+def test_no_durations(text: str) -> None:
+    with pytest.raises(SpecError, match="is no duration"):
+        parse_duration(text)
