@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -76,6 +78,8 @@ TrackingOption = Annotated[
     str | None,
     typer.Option(
         "--tracking-uri",
+        # Arguments can be read by everybody on the machine: an address with a password belongs in the environment.
+        envvar="STUDY_TRACKING_URI",
         help="MLflow server or database. Default: SQLite in the storage directory.",
         show_default=False,
     ),
@@ -152,6 +156,15 @@ def launch(
         list[Retry] | None,
         typer.Option("--retry", help="Also run trials in this state. Repeatable.", show_default=False),
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="DURATION",
+            help="Begin no repeat that would not end in time (90m, 8h, 1d): all arms keep equally many repeats.",
+            show_default=False,
+        ),
+    ] = None,
     engine: Annotated[
         Engine, typer.Option("--engine", help="ray, or inline: one trial after the other in this process.")
     ] = Engine.ray,
@@ -161,10 +174,11 @@ def launch(
     Nothing is trained twice: a trial is known by what it depends on, and one that two tables want is run once.
     Interrupt with Ctrl+C at any time; the next launch goes on from where it stopped.
 
-    Exit codes: 0 all trials are done, 1 a trial failed, 2 something in the request is wrong, 130 interrupted.
+    Exit codes: 0 all trials are done, 1 a trial failed or died, 2 something in the request is wrong, 130 interrupted.
     """
     from study.commands.launch import LaunchOptions
     from study.commands.launch import launch as run
+    from study.commands.progress import parse_duration
     from study.spec.loading import load_study
 
     study = load_study(specs or (), profile=profile, overrides=overrides or (), repeats=repeats)
@@ -175,6 +189,7 @@ def launch(
         max_concurrent=max_concurrent,
         retry=frozenset(state.value for state in retry or ()),
         engine=engine.value,
+        budget=parse_duration(budget) if budget else None,
     )
     raise typer.Exit(run(study, options))
 
@@ -221,17 +236,154 @@ def report(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse to report a difference that is confounded.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Write nothing: say whether the report that is there is out of date or was edited by hand.",
+        ),
+    ] = False,
 ) -> None:
     """Write tables and figures from what MLflow holds: HTML, Markdown, LaTeX, CSV, PNG, SVG.
 
     Differences have intervals, paired by video and repeat; one whose arms differ in more than they declare is marked.
+
+    With --check nothing is written: the report in the folder is held against its own manifest, the present files and,
+    where there is one, the store. Exit codes: 0 all is well, 1 it is out of date or was edited, 2 there is none.
     """
+    if check:
+        _check_report(specs, overrides, repeats, profile, storage, output)
     from study.commands.report import write_report
     from study.spec.loading import load_study
 
     study = load_study(specs or (), profile=profile, overrides=overrides or (), repeats=repeats)
     path = write_report(study, storage, tracking_uri=tracking_uri, output=output, strict=strict)
     typer.echo(f"Report: {path}")
+
+
+def _check_report(
+    specs: list[str] | None,
+    overrides: list[str] | None,
+    repeats: int | None,
+    profile: str | None,
+    storage: Path,
+    output: Path | None,
+) -> NoReturn:
+    from study.commands.report_check import show_check
+    from study.running.store import Store
+
+    if specs or overrides or repeats:
+        raise typer.BadParameter(
+            "--check takes what the report was asked for from its own report.json; leave out experiments, --set and "
+            "--repeats"
+        )
+    folder = output or Store.at(storage).report
+    raise typer.Exit(show_check(folder, storage, own=output is None, profile=profile))
+
+
+@app.command()
+def why(
+    trial: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL", help="An id or its beginning, EXPERIMENT/ARM, or EXPERIMENT/ARM/REPEAT."
+        ),
+    ],
+    specs: Specs = None,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    repeats: RepeatsOption = None,
+    storage: StorageOption = STORAGE,
+) -> None:
+    """Explain a trial's state: what made it missing, stale or failed, and what happened at each attempt."""
+    from study.commands.why import explain
+    from study.running.store import Store
+    from study.spec.loading import load_study
+
+    study = load_study(specs or (), profile=profile, overrides=overrides or (), repeats=repeats)
+    typer.echo(explain(study, Store.at(storage), trial))
+
+
+@app.command()
+def sync(
+    specs: Specs = None,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    repeats: RepeatsOption = None,
+    storage: StorageOption = STORAGE,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Bring MLflow up to date with the store: after an outage, or into another server.
+
+    Trials never wait for MLflow; what it lacks is written here, and by the next launch. Doing it twice changes nothing.
+
+    Exit codes: 0 MLflow holds everything, 1 something could not be written, 2 something in the request is wrong.
+    """
+    from study.commands.sync import sync as run
+    from study.spec.loading import load_study
+
+    study = load_study(specs or (), profile=profile, overrides=overrides or (), repeats=repeats)
+    raise typer.Exit(run(study, storage, tracking_uri=tracking_uri))
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write, e.g. study.zip.")],
+    specs: Specs = None,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    repeats: RepeatsOption = None,
+    storage: StorageOption = STORAGE,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Also take the final weights along.")
+    ] = False,
+) -> None:
+    """Write a study into one file: specs, records, scores, report, and the digest of each.
+
+    The same study gives the same bytes. Nothing is trained and MLflow is not asked.
+    """
+    from study.commands.archive import export_study
+    from study.spec.loading import load_study
+
+    study = load_study(specs or (), profile=profile, overrides=overrides or (), repeats=repeats)
+    export_study(study, storage, target, profile=profile, checkpoints=checkpoints)
+
+
+@app.command("import")
+def import_(
+    archive: Annotated[Path, typer.Argument(metavar="FILE", help="An archive that export wrote.")],
+    storage: StorageOption = STORAGE,
+    no_videos: Annotated[
+        bool, typer.Option("--no-videos", help="Do not make the synthetic videos that a report shows.")
+    ] = False,
+) -> None:
+    """Take an archive into the store. Nothing is overwritten, and nothing is added before all of it is checked."""
+    from study.commands.archive import import_archive
+
+    import_archive(archive, storage, videos=not no_videos)
+
+
+@app.command()
+def verify(
+    archive: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="An archive. Default: the store.", show_default=False),
+    ] = None,
+    storage: StorageOption = STORAGE,
+    sample: Annotated[
+        int, typer.Option("--sample", metavar="K", min=0, help="Train K trials again and compare.")
+    ] = 0,
+) -> None:
+    """Check that an archive or a store is as it was written, and name every file that is not.
+
+    Every file is readable, every id follows from its settings, every metric from the stored scores; in an archive
+    every digest is the manifest's. With --sample some trials are trained again, in a scratch folder.
+
+    Exit codes: 0 all holds together, 1 something does not, 2 it is no archive or store.
+    """
+    from study.commands.archive import verify as run
+
+    raise typer.Exit(run(archive, storage, sample=sample))
 
 
 @app.command()
@@ -304,3 +456,17 @@ def main() -> None:
         # The reader of our output has gone ("plan | head"): not an error.
         sys.stderr.close()
         sys.exit(141)
+    except Exception:
+        # A defect keeps its traceback, but not the password that a library may have quoted in its message.
+        print(_redact(traceback.format_exc()), file=sys.stderr, end="")
+        sys.exit(1)
+
+
+def _redact(text: str) -> str:
+    from study.tracking.redaction import redact_text
+
+    words = [word.partition("--tracking-uri=")[2] or word for word in sys.argv[1:]]
+    for address in (*words, os.environ.get("STUDY_TRACKING_URI", "")):
+        if "://" in address:
+            text = redact_text(text, address)
+    return text

@@ -24,12 +24,14 @@ class Evidence:
         refused: why a row has none although it has results.
         confounders: what else differs between a row's trials and the baseline's than the rows declare.
         ranks: agreement with the published order on each data set.
+        hits: what all of it rests on: which videos each row got right on each data set, by repeat.
     """
 
     deltas: Mapping[Cell, Delta] = field(default_factory=dict)
     refused: Mapping[Cell, str] = field(default_factory=dict)
     confounders: Mapping[Cell, tuple[Factor, ...]] = field(default_factory=dict)
     ranks: Mapping[str, RankAgreement] = field(default_factory=dict)
+    hits: Mapping[Cell, HitsByRepeat] = field(default_factory=dict)
 
 
 def weigh(
@@ -65,4 +67,4 @@ def weigh(
             ranks[dataset] = agree_on_ranks(measured, printed)
         except ValueError:
             continue  # too few rows with a published value, or no order in them
-    return Evidence(corrected, refused, confounders, ranks)
+    return Evidence(corrected, refused, confounders, ranks, hits)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
+from study.analysis.published import Value, per_view
 from study.analysis.tables import NOT_DONE, Accuracy, ArmResult, Spread, TableResult, describe_problems
+
+NUMERIC_ENDS = ("_mean", "_std", "_points", "_percent", "_m", "_per_view")
+NUMERIC_NAMES = ("delta_p", "delta_p_holm", "delta_repeats_needed")
 
 
 def table_frame(table: TableResult) -> pd.DataFrame:
     """``table`` as a tidy frame, one row an arm and data set, with units in the names of the columns."""
     records = [_frame_record(table, row, accuracy) for row in table.rows for accuracy in row.accuracies]
-    frame = pd.DataFrame(records)
+    frame = _build_frame(records)
     return frame.drop(columns="dataset") if len(table.datasets) == 1 else frame
 
 
@@ -34,11 +40,13 @@ def _frame_record(table: TableResult, row: ArmResult, accuracy: Accuracy) -> dic
     record["counted_params_m"] = counted.params_m if counted else None
     record["counted_gmacs_per_view"] = counted.gmacs_per_view if counted else None
     values = row.published.values if row.published else {}
+    printed_macs = values.get("gflops")
     record |= {
-        "published_params_m": values.get("params_m"),
-        "published_gmacs_per_view": values.get("gflops"),
-        "published_top1_percent": values.get(table.published_key(accuracy.dataset, "top1")),
-        "published_top5_percent": values.get(table.published_key(accuracy.dataset, "top5")),
+        "published_params_m": _number(values.get("params_m")),
+        "published_gmacs_per_view": per_view(printed_macs, row.published.views) if row.published else None,
+        "published_gflops_as_printed": None if printed_macs is None else str(printed_macs),
+        "published_top1_percent": _number(values.get(table.published_key(accuracy.dataset, "top1"))),
+        "published_top5_percent": _number(values.get(table.published_key(accuracy.dataset, "top5"))),
         "published_origin": row.published.origin if row.published else None,
         "cost_verdict": row.verdict.kind if row.verdict else None,
         "cost_reason": row.verdict.reason if row.verdict else None,
@@ -67,3 +75,24 @@ def _spread_columns(name: str, spread: Spread | None, scale: float) -> dict[str,
         f"{name}_mean": scale * spread.mean if spread else None,
         f"{name}_std": scale * spread.std if spread and spread.std is not None else None,
     }
+
+
+def _build_frame(records: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """``records`` with columns of numbers as numbers and of texts as texts, also where all cells are empty: files of
+    two studies then have the same types.
+    """
+    columns: dict[str, pd.Series] = {}
+    for name in records[0]:
+        values = [record[name] for record in records]
+        if name.endswith(NUMERIC_ENDS) or name in NUMERIC_NAMES:
+            columns[name] = pd.Series(values, dtype="float64")
+        elif all(isinstance(value, int) for value in values):
+            columns[name] = pd.Series(values)
+        else:
+            columns[name] = pd.Series(values, dtype="string")
+    return pd.DataFrame(columns)
+
+
+def _number(value: Value) -> float | None:
+    """A printed number; None for a text, so that a column of a frame is of one type."""
+    return None if value is None or isinstance(value, str) else float(value)

@@ -178,10 +178,17 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class TableResult:
-    """The table of one experiment."""
+    """The table of one experiment.
+
+    Attributes:
+        view: the experiment with its trials.
+        rows: its rows, in order.
+        runs: what MLflow says of its trials, by trial; those without a run are not there.
+    """
 
     view: ExperimentView
     rows: tuple[ArmResult, ...]
+    runs: Mapping[str, Run] = field(default_factory=dict)
 
     @property
     def experiment(self) -> Experiment:
@@ -198,18 +205,28 @@ class TableResult:
         return f"{dataset.name}_{name}" if len(self.datasets) > 1 else name
 
 
-def build_table(view: ExperimentView, runs: pd.DataFrame) -> TableResult:
-    """The table of ``view`` from ``runs`` (:func:`study.tracking.read.load_runs`)."""
-    by_id: dict[str, Run] = {}
-    for run in runs.to_dict("records"):
-        by_id[str(run["trial_id"])] = {str(name): value for name, value in run.items()}
+def index_runs(runs: pd.DataFrame) -> dict[str, Run]:
+    """The rows of ``runs`` (:func:`study.tracking.read.load_runs`) by trial."""
+    names = [str(name) for name in runs.columns]
+    rows = zip(*(runs[name].tolist() for name in runs.columns), strict=True)
+    records = (dict(zip(names, row, strict=True)) for row in rows)
+    return {str(record["trial_id"]): record for record in records}
+
+
+def build_table(view: ExperimentView, runs: pd.DataFrame | Mapping[str, Run]) -> TableResult:
+    """The table of ``view`` from ``runs``: the frame, or what :func:`index_runs` made of it, which many tables of
+    one study share.
+    """
+    by_id = index_runs(runs) if isinstance(runs, pd.DataFrame) else runs
     results = {
         (row.name, dataset.name): view.fused.get((row.name, dataset.name), ())
         or _results(view, row.on(dataset.name), by_id)
         for row in view.experiment.rows
         for dataset in view.experiment.datasets
     }
-    return TableResult(view, tuple(_arm_result(view, row, results, by_id) for row in view.experiment.rows))
+    rows = tuple(_arm_result(view, row, results, by_id) for row in view.experiment.rows)
+    wanted = {trial.trial_id for row in rows for trial in row.trials} & by_id.keys()
+    return TableResult(view, rows, {trial_id: by_id[trial_id] for trial_id in sorted(wanted)})
 
 
 def _arm_result(

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from study.commands.findings import describe_findings
+from study.commands.interruption import INTERRUPTED, interruptible
 from study.commands.plan import summarize
 from study.commands.progress import LaunchProgress, describe_seconds
 from study.data.catalog import open_dataset
 from study.data.opening import prepare_videos
-from study.errors import DataError
+from study.errors import DataError, StoreError
 from study.running.executor import Executor, Job, Place
-from study.running.plan import Plan, PlannedTrial, State, make_plan
-from study.running.store import Store, discard_attempt
+from study.running.failures import FailureClass, classify
+from study.running.plan import RUNNABLE, Plan, PlannedTrial, State, make_plan
+from study.running.store import Store, clear_debris, discard_attempt
 from study.spec.record import write_json
-from study.spec.resolved import Experiment, Study
+from study.spec.resolved import Study
 
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors of a disk that is full or may only be read."""
 MIRROR_SECONDS = 3.0
 """Pause between two passes of the mirror while trials run."""
 
@@ -47,14 +49,45 @@ class LaunchOptions:
 
 
 def launch(study: Study, options: LaunchOptions) -> int:
-    """Run what is missing of ``study``. Returns the exit code: 0 all done, 1 a trial failed.
+    """Run what is missing of ``study``. Returns the exit code: 0 all done, 1 a trial failed or died.
 
     Raises:
         StudyError: when the request cannot be carried out; nothing has been trained then.
         KeyboardInterrupt: when interrupted, after the trials that were running have been noted.
     """
-    begun = time.monotonic()
     console = Console(highlight=False)
+    try:
+        with interruptible():
+            return _launch(study, options, console)
+    except KeyboardInterrupt:
+        console.print(INTERRUPTED, soft_wrap=True)
+        raise
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise StoreError(
+            f"{error.filename or options.storage}: {error.strerror}. What was finished is kept; make room, then "
+            "launch again to go on"
+        ) from None
+
+
+@dataclass
+class _Outcome:
+    """What came of a launch.
+
+    Attributes:
+        plan: the plan as it stands afterwards.
+        unfinished: trials that were begun and have no record: their processes died.
+        problems: what MLflow lacks, and why.
+    """
+
+    plan: Plan
+    unfinished: list[PlannedTrial] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def _launch(study: Study, options: LaunchOptions, console: Console) -> int:
+    begun = time.monotonic()
     store = Store.at(options.storage)
     with store.locked():
         plan = make_plan(study, store)
@@ -68,44 +101,44 @@ def launch(study: Study, options: LaunchOptions) -> int:
             console.print(
                 f"Nothing to train: every trial has its record ({describe_seconds(time.monotonic() - begun)})."
             )
+            outcome = _Outcome(plan)
         else:
             _prepare_data(todo, store, console)
             _discard(todo, store)
-            plan = _run(plan, todo, store, options, console)
+            outcome = _run(plan, todo, store, options, console)
             elapsed = describe_seconds(time.monotonic() - begun)
             facts = {"last launch": f"{elapsed} for {len(todo)} trials, with videos, tracking and scheduling"}
-            _report(plan, store, options, facts)
-        _print_end(plan, store, options, console, time.monotonic() - begun)
-    return 1 if plan.count(State.FAILED) + plan.count(State.BLOCKED) else 0
+            _report(outcome, store, options, facts, console)
+        _print_end(outcome, store, options, console, time.monotonic() - begun)
+    lost = outcome.plan.count(State.FAILED) + outcome.plan.count(State.BLOCKED) + len(outcome.unfinished)
+    return 1 if lost else 0
 
 
 def _run(
     plan: Plan, todo: list[PlannedTrial], store: Store, options: LaunchOptions, console: Console
-) -> Plan:
-    """Train ``todo`` beside a thread that mirrors; returns the plan as it stands afterwards."""
+) -> _Outcome:
+    """Train ``todo`` beside a thread that mirrors."""
     from study.commands.tracking import TrackingThread
 
     concurrent = options.max_concurrent or _guess_concurrent(todo)
     prior = plan.study.profile.seconds_per_trial
+    begun: set[str] = set()
     with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
         if todo:
             with LaunchProgress(todo, store, console, concurrent, prior) as progress:
-                try:
-                    with _interruptible():
-                        for block in plan.blocks(todo) if options.budget else [todo]:
-                            if not _fits(block, progress, options.budget, console):
-                                break
-                            for wave in plan.waves(block):
-                                jobs = list(_make_jobs(wave, store))
-                                if jobs:
-                                    _executor(options).run(jobs, tracking.listen(progress))
-                except KeyboardInterrupt:
-                    console.print("Interrupted. Finished trials are kept; launch again to go on.")
-                    raise
-    plan = make_plan(plan.study, store)
+                for block in plan.blocks(todo) if options.budget else [todo]:
+                    if not _fits(block, progress, options.budget, console):
+                        break
+                    for wave in plan.waves(block):
+                        jobs = list(_make_jobs(wave, store))
+                        begun |= {job.trial.trial_id for job in jobs}
+                        if jobs:
+                            _executor(options).run(jobs, tracking.listen(progress))
+    after = make_plan(plan.study, store)
+    unfinished = [t for t in after.trials if t.trial_id in begun and t.state in RUNNABLE]
     for problem in tracking.problems:
-        console.print(f"warning: {problem}", style="yellow", markup=False)
-    return plan
+        console.print(f"warning: {problem}", style="yellow", markup=False, soft_wrap=True)
+    return _Outcome(after, unfinished, tracking.problems)
 
 
 def _fits(
@@ -135,27 +168,6 @@ def _make_jobs(wave: Sequence[PlannedTrial], store: Store) -> Iterator[Job]:
             if record is None or record.status != "completed":
                 continue
         yield Job(planned.trial, Place(store.folder(planned.trial_id), store.data, parent))
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM, which cluster schedulers send first, stop a launch as Ctrl+C does.
-
-    So does SIGINT, even where the shell that started this process in the background had it ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _executor(options: LaunchOptions) -> Executor:
@@ -194,16 +206,34 @@ def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
 def _discard(todo: Sequence[PlannedTrial], store: Store) -> None:
     """Take away records that are to be made anew; a protocol change keeps the weights."""
     for planned in todo:
-        if planned.state in (State.STALE, State.FAILED):
-            discard_attempt(store.folder(planned.trial_id))
+        folder, failure = store.folder(planned.trial_id), planned.record.failure if planned.record else None
+        if planned.state is State.FAILED and failure and classify(failure) is FailureClass.NO_SPACE:
+            # The disk was full: the trial itself is well and goes on from its last epoch.
+            (folder / "record.json").unlink()
+        elif planned.state in (State.STALE, State.FAILED):
+            discard_attempt(folder)
+        clear_debris(folder)
 
 
-def _report(plan: Plan, store: Store, options: LaunchOptions, facts: Mapping[str, str]) -> None:
+def _report(
+    outcome: _Outcome, store: Store, options: LaunchOptions, facts: Mapping[str, str], console: Console
+) -> None:
     from study.commands.report import write_report_of
+    from study.tracking.store import TrackingError, answering
 
-    write_report_of(plan, store, tracking_uri=options.tracking_uri, output=store.report, facts=facts)
     write_json(store.facts, dict(facts))
-    write_json(store.root / "reported.json", _describe_inputs(plan, options))
+    try:
+        with answering(options.tracking_uri or store.tracking_uri):
+            write_report_of(
+                outcome.plan, store, tracking_uri=options.tracking_uri, output=store.report, facts=facts
+            )
+    except TrackingError as error:
+        text = f"warning: no report yet, it is made from MLflow: {error}. Later: run_study.py report"
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
+    else:
+        # Where MLflow lacks something, the next launch has something to do.
+        if not outcome.problems:
+            write_json(store.root / "reported.json", _describe_inputs(outcome.plan, options))
 
 
 def _is_reported(plan: Plan, store: Store, options: LaunchOptions) -> bool:
@@ -219,9 +249,11 @@ def _is_reported(plan: Plan, store: Store, options: LaunchOptions) -> bool:
 
 
 def _describe_inputs(plan: Plan, options: LaunchOptions) -> dict[str, object]:
+    from study.tracking.redaction import redact_uri
+
     return {
         "study": plan.study.name,
-        "tracking_uri": options.tracking_uri or "",
+        "tracking_uri": redact_uri(options.tracking_uri or ""),
         "experiments": [experiment.spec.model_dump(mode="json") for experiment in plan.study.experiments],
         "trials": [
             [planned.trial_id, planned.state.value, planned.record.ended_at if planned.record else 0.0]
@@ -230,51 +262,28 @@ def _describe_inputs(plan: Plan, options: LaunchOptions) -> dict[str, object]:
     }
 
 
-def _print_end(plan: Plan, store: Store, options: LaunchOptions, console: Console, seconds: float) -> None:
+def _print_end(
+    outcome: _Outcome, store: Store, options: LaunchOptions, console: Console, seconds: float
+) -> None:
     """What was found, where the report lies, how to open MLflow."""
+    plan = outcome.plan
+    for planned in outcome.unfinished:
+        arms = ", ".join(f"{use.experiment} / {use.arm}" for use in planned.uses)
+        text = f"not finished: {arms} ({planned.trial_id}): {planned.reason}; launch again to go on"
+        console.print(text, style="red", markup=False, soft_wrap=True)
     for planned in plan.trials:
         if planned.state in (State.FAILED, State.BLOCKED):
             arms = ", ".join(f"{use.experiment} / {use.arm}" for use in planned.uses)
             text = f"{planned.state.value}: {arms} ({planned.trial_id}): {planned.reason}"
             console.print(text, style="red", markup=False)
-    console.print(f"{_find(plan)} Measured in {describe_seconds(seconds)}.", markup=False, soft_wrap=True)
-    console.print(f"Report: {store.report / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(
+        f"{describe_findings(plan)} Measured in {describe_seconds(seconds)}.", markup=False, soft_wrap=True
+    )
+    page = store.report / "report.html"
+    if page.exists():
+        console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    from study.tracking.redaction import redact_uri
+
     extra = f" --storage {options.storage}" if options.storage != Path("runs") else ""
-    extra += f" --tracking-uri {options.tracking_uri}" if options.tracking_uri else ""
+    extra += f" --tracking-uri {redact_uri(options.tracking_uri)}" if options.tracking_uri else ""
     console.print(f"MLflow: uv run run_study.py ui{extra}", markup=False, soft_wrap=True)
-
-
-def _find(plan: Plan) -> str:
-    """One sentence about the accuracies: the best arm and the baseline of each table and data set."""
-    parts = []
-    for experiment in plan.study.experiments:
-        for dataset in experiment.datasets:
-            means = _means(plan, experiment, dataset.name)
-            if not means:
-                continue
-            best, baseline = max(means, key=lambda name: means[name]), experiment.spec.baseline
-            on = f" on {dataset.label}" if len(experiment.datasets) > 1 else ""
-            text = f"{experiment.name}{on}: best is {best} with {100 * means[best]:.1f} % top-1"
-            if baseline in means and baseline != best:
-                text += f", baseline {baseline} {100 * means[baseline]:.1f} %"
-            parts.append(text)
-    return "; ".join(parts) + "." if parts else "No trial has finished."
-
-
-def _means(plan: Plan, experiment: Experiment, dataset: str) -> dict[str, float]:
-    """Mean top-1 of each row on ``dataset`` of which every trial has finished."""
-    means = {}
-    for row in experiment.rows:
-        cells = [
-            plan.find(experiment.name, arm.name, repeat)
-            for arm in row.on(dataset)
-            for repeat in range(experiment.repeats)
-        ]
-        values = [
-            cell.record.metrics[cell.trial.settings.evaluation.primary].top1
-            for cell in cells
-            if cell.record and cell.record.status == "completed"
-        ]
-        if values and len(values) == len(cells):
-            means[row.name] = sum(values) / len(values)
-    return means

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from study.analysis.costs import CountedCost, add_costs
@@ -20,13 +18,18 @@ from study.analysis.tables import (
     TrialRef,
     average_folds,
 )
+from study.commands.architecture import show_architecture
+from study.commands.claims import collect_claims
 from study.commands.evidence import collect_evidence, list_confounded
+from study.commands.figures import FigureSource, collect_material
+from study.commands.report_manifest import save_manifest
 from study.commands.stored_scores import StoredScores, primary_views
 from study.commands.tracking import list_items, open_mirror
 from study.cost.oracle import derive_total, has_closed_form
 from study.data.catalog import open_dataset
 from study.data.contact_sheet import draw_contact_sheet
 from study.errors import StudyError
+from study.reporting.display import Display
 from study.reporting.report import Picture, ReportSource, render_report
 from study.running.plan import Plan, State, make_plan
 from study.running.store import Store
@@ -75,33 +78,37 @@ def write_report_of(
     """
     uri = tracking_uri or store.tracking_uri
     runs = load_runs(uri, plan.study.name)
-    scores = StoredScores(uri, runs)
-    views = [_view(experiment, plan, scores) for experiment in plan.study.experiments]
+    scores = StoredScores(uri, runs, [planned.trial_id for planned in plan.trials])
+    views = [view_experiment(experiment, plan, scores) for experiment in plan.study.experiments]
     if strict:
         confounded = list_confounded({view.experiment.name: view.evidence for view in views})
         if confounded:
             raise StudyError("\n".join(confounded))
+    attention = load_attention(uri, runs)
     source = ReportSource(
         study=plan.study.name,
         views=views,
         runs=runs,
-        attention=load_attention(uri, runs),
-        generated_at=_now(),
+        attention=attention,
+        claims=collect_claims(views, plan, scores, attention, store),
+        material=collect_material(FigureSource(plan, store, uri, runs, attention, scores)),
         command=_command(plan.study),
         facts=facts or {},
         pictures=_contact_sheets(plan, store, output),
+        extras=_extra_tables(views, store),
     )
-    render_report(source, output)
+    save_manifest(plan, render_report(source, output), output)
     return output / "report.html"
 
 
-def _now() -> datetime:
-    """The time, or the one that SOURCE_DATE_EPOCH names, for reports that are to be reproduced byte by byte."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+def _extra_tables(views: Sequence[ExperimentView], store: Store) -> list[Display]:
+    """The paper's description of the network beside ours, for reports of the paper's tables."""
+    table = show_architecture(store) if any(view.published for view in views) else None
+    return [table] if table else []
 
 
-def _view(experiment: Experiment, plan: Plan, scores: StoredScores) -> ExperimentView:
+def view_experiment(experiment: Experiment, plan: Plan, scores: StoredScores) -> ExperimentView:
+    """``experiment`` with its trials, what the paper prints of it, its fusions and its statistics."""
     trials = {}
     for arm in experiment.arms:
         cells = [plan.find(experiment.name, arm.name, repeat) for repeat in range(experiment.repeats)]
@@ -203,7 +210,8 @@ def _command(study: Study) -> str:
 
 def _contact_sheets(plan: Plan, store: Store, output: Path) -> list[Picture]:
     """Frames of an example of each class, for every data set whose videos are at hand."""
-    pictures = []
+    pictures: list[Picture] = []
+    shown: set[bytes] = set()
     specs = {planned.trial.data_digest: planned.trial.settings.data for planned in plan.trials}
     for digest, spec in specs.items():
         path = output / "figures" / f"videos-{spec.type}-{digest[:8]}.png"
@@ -212,5 +220,11 @@ def _contact_sheets(plan: Plan, store: Store, output: Path) -> list[Picture]:
             draw_contact_sheet(source.manifest(), path)
         except StudyError:
             continue  # without videos there is nothing to show; the plan says what is not at hand
+        # Manifests that differ in something else, such as flow beside the frames, show the same videos.
+        content = path.read_bytes()
+        if content in shown:
+            path.unlink()
+            continue
+        shown.add(content)
         pictures.append(Picture(f"Videos of the data set '{spec.type}'", path))
     return pictures

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from study.errors import StoreError
 from study.running.executor import Events
 from study.running.plan import Plan
 from study.running.store import Store
-from study.tracking.mirror import Mirror, MirrorItem
+from study.tracking.mirror import Mirror, MirrorItem, SyncReport
 from study.tracking.names import TableRow
+from study.tracking.redaction import redact_uri
+from study.tracking.store import sqlite_path
+
+LAST_PASS_SECONDS = 60.0
+"""What the last pass of a launch may take where MLflow is not a local file; the rest waits for the next."""
+LAST_CALL_SECONDS = 30.0
+"""What is then left to the trial that is being written."""
 
 
 def list_items(plan: Plan, store: Store, running: frozenset[str] = frozenset()) -> list[MirrorItem]:
@@ -36,6 +45,18 @@ def open_mirror(study: str, store: Store, tracking_uri: str | None) -> Mirror:
     return Mirror(tracking_uri or store.tracking_uri, study, store.artifacts)
 
 
+def update_tracking(plan: Plan, store: Store, tracking_uri: str | None) -> SyncReport:
+    """Bring MLflow up to date with the store, unless a launch is at work on it, which does so itself.
+
+    A second hand would not know which trials are running and call them interrupted.
+    """
+    try:
+        with store.locked():
+            return open_mirror(plan.study.name, store, tracking_uri).sync(list_items(plan, store), force=True)
+    except StoreError as error:
+        return SyncReport(errors=[str(error)])
+
+
 @dataclass
 class _Listener:
     """Passes events on and remembers which trials are at work."""
@@ -58,14 +79,15 @@ class _Listener:
 class TrackingThread:
     """A context in which MLflow follows the store: one pass at entry, one every few seconds, one at exit.
 
-    MLflow never holds up or stops a trial: what cannot be written now is written by a later pass, at the latest
-    by the next launch. ``problems`` says what is still missing after the last.
+    MLflow never holds up or stops a trial: what cannot be written now is written by a later pass, by ``sync`` or by
+    the next launch. ``problems`` says what is still missing after the last.
     """
 
     def __init__(self, plan: Plan, store: Store, tracking_uri: str | None, seconds: float) -> None:
         self.plan, self.store, self.seconds = plan, store, seconds
         self.problems: list[str] = []
         self._mirror = open_mirror(plan.study.name, store, tracking_uri)
+        self._local = sqlite_path(self._mirror.uri) is not None
         self._running: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
@@ -82,12 +104,20 @@ class TrackingThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
-        items = list_items(self.plan, self.store)
-        self.problems = self._mirror.sync(items, force=True).errors
-        self.problems += self._mirror.describe(items, Path(self.store.report / "report.html"))
+        self._thread.join(None if self._local else LAST_PASS_SECONDS + LAST_CALL_SECONDS)
+        if self._thread.is_alive():
+            self.problems = [f"MLflow at {redact_uri(self._mirror.uri)} does not answer; what it lacks is kept"]
+        if self.problems:
+            self.problems = [*self.problems, "run_study.py sync, or the next launch, writes what is missing"]
 
     def _follow(self) -> None:
         self._mirror.prepare()
         while not self._stop.wait(self.seconds):
-            self._mirror.sync(list_items(self.plan, self.store, frozenset(self._running)))
+            items = list_items(self.plan, self.store, frozenset(self._running))
+            self._mirror.sync(items, stop=self._stop.is_set)
+        items, deadline = list_items(self.plan, self.store), time.monotonic() + LAST_PASS_SECONDS
+        report = self._mirror.sync(
+            items, force=True, stop=lambda: not self._local and time.monotonic() > deadline
+        )
+        described = self._mirror.describe(items, Path(self.store.report / "report.html"))
+        self.problems = list(dict.fromkeys(report.errors + described))

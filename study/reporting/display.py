@@ -1,43 +1,80 @@
-"""A table as it is shown, before it becomes Markdown, LaTeX or HTML: texts, footnotes, links.
+"""A table as it is shown, before it becomes HTML, Markdown, LaTeX, CSV or Parquet: texts, footnotes, signs, details.
 
 Measured and published numbers stand in columns of their own, under headings that say which is which.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import groupby
 
-from study.analysis.published import RowSpec
-from study.analysis.tables import (
-    NOT_DONE,
-    Accuracy,
-    ArmResult,
-    RepeatResult,
-    Spread,
-    TableResult,
-    describe_problems,
-)
+import pandas as pd
+
+from study.reporting.signs import ABSENT, DONE, SIGNS, Sign, explain_signs
 from study.spec.resolved import UsedDataset
 
-MEASURED, PUBLISHED, COST_CHECK = "measured here", "published", "cost at the paper's scale"
-NOTHING = "—"
-SIGNIFICANT = 0.05
-"""A corrected p-value below it gets a star."""
-MOST_FACTORS = 3
-"""Confounding factors that a footnote names."""
+NUMBER = re.compile(
+    r"([+−-]?)(\d+(?:\.\d+)?)(?: × (\d+(?:\.\d+)?))?\*?(?: ± [\d.]+)?(?: %)?(?: \[[^\]]*\])?(?: \(n = \d+\))?"
+)
+"""A number as tables print it, with what may follow it; ``33 × 6`` is a product."""
 
 
 @dataclass(frozen=True)
-class Link:
-    """A text that leads to a run in MLflow; ``fragment`` is empty where there is none. ``dataset`` says on which
-    data set it was, where the table has several.
+class RunLine:
+    """One trial behind a cell.
+
+    Attributes:
+        repeat: number of the repeat.
+        fold: number of the fold, from 1; None without folds.
+        texts: what the trial gave, one text for each heading of :attr:`Details.headings`.
+        state: "done", or what is wrong with it.
+        reason: why.
+        trial_id: the trial; "" for what several trials gave.
+        fragment: its run in MLflow, as the part of the address after the server's; "" without a run.
     """
 
-    text: str
-    fragment: str
-    state: str = "done"
-    dataset: str = ""
+    repeat: int
+    fold: int | None
+    texts: tuple[str, ...]
+    state: str = DONE
+    reason: str = ""
+    trial_id: str = ""
+    fragment: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the run is called below a table."""
+        parts = [f"r{self.repeat}", f"fold {self.fold}" if self.fold else "", *self.texts[:1]]
+        return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts under one heading, each a label and a text."""
+
+    title: str
+    lines: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Details:
+    """What opens behind a cell: how its number came about. Cells of one row and data set share it.
+
+    Attributes:
+        key: unique on the page; letters, digits and hyphens.
+        title: of what.
+        groups: the facts.
+        headings: of the texts of ``runs``.
+        runs: the trials.
+    """
+
+    key: str
+    title: str
+    groups: tuple[Facts, ...]
+    headings: tuple[str, ...] = ()
+    runs: tuple[RunLine, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,26 +84,57 @@ class Cell:
     Attributes:
         text: the value.
         notes: numbers of its footnotes, from 1.
-        links: the runs behind it.
-        state: "done", or what is wrong with it.
+        state: "done", or what is wrong with it (:data:`study.reporting.signs.SIGNS`).
+        also: further states.
+        details: what opens behind it.
+        number: what it is sorted by, where ``text`` does not say.
     """
 
     text: str
     notes: tuple[int, ...] = ()
-    links: tuple[Link, ...] = ()
-    state: str = "done"
+    state: str = DONE
+    also: tuple[str, ...] = ()
+    details: Details | None = None
+    number: float | None = None
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Everything that is wrong with it, each once."""
+        return tuple(dict.fromkeys(state for state in (self.state, *self.also) if state in SIGNS))
+
+    @property
+    def signs(self) -> str:
+        """The signs of its states, unless its text is one."""
+        return "".join(SIGNS[state].sign for state in self.states if SIGNS[state].sign not in self.text)
+
+    @property
+    def shown(self) -> str:
+        """Text and signs."""
+        return f"{self.text} {self.signs}" if self.signs else self.text
+
+    @property
+    def sort_number(self) -> float | None:
+        """The number that it is sorted by; None for texts.
+
+        >>> Cell("−1.5* [−2.0, −1.0]").sort_number, Cell("33 × 6").sort_number, Cell("3D").sort_number
+        (-1.5, 198.0, None)
+        """
+        return read_number(self.text) if self.number is None else self.number
 
 
 @dataclass(frozen=True)
 class Column:
     """Heading of a column and of the group it belongs to; ``first`` where a group begins beside another,
-    ``published`` where its numbers are the paper's.
+    ``published`` where its numbers are the paper's, ``text`` where it holds words, ``width`` the part of the page's
+    width that a column of sentences takes in print; None for one as wide as its longest cell.
     """
 
     group: str
     header: str
     first: bool = False
     published: bool = False
+    text: bool = False
+    width: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,20 +144,32 @@ class Display:
     Attributes:
         name: file name without extension.
         title: its title.
-        columns: the columns.
-        rows: the cells, one list a row.
-        baseline: index of the baseline's row.
+        columns: the columns; the first names the rows.
+        rows: the cells, one tuple a row.
+        baseline: index of the baseline's row; None without one.
         notes: the footnotes; number 1 comes first.
         legend: what the numbers are.
+        frame: the same for programs, with units in the names of the columns; the texts themselves when None.
     """
 
     name: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    baseline: int
-    notes: tuple[str, ...]
-    legend: str
+    baseline: int | None = None
+    notes: tuple[str, ...] = ()
+    legend: str = ""
+    frame: pd.DataFrame | None = field(default=None, compare=False)
+
+    @property
+    def signs(self) -> tuple[Sign, ...]:
+        """The signs that occur in it."""
+        return explain_signs(state for row in self.rows for cell in row for state in cell.states)
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether columns stand under headings of groups."""
+        return any(column.group for column in self.columns)
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -98,290 +178,62 @@ class Display:
             (name, len(list(members))) for name, members in groupby(column.group for column in self.columns)
         ]
 
+    def iter_details(self) -> Iterator[Details]:
+        """What opens behind its cells, each once."""
+        seen = set()
+        for row in self.rows:
+            for cell in row:
+                if cell.details is not None and cell.details.key not in seen:
+                    seen.add(cell.details.key)
+                    yield cell.details
+
+    def to_frame(self) -> pd.DataFrame:
+        """What goes into CSV and Parquet: ``frame``, else the texts under their headings."""
+        if self.frame is not None:
+            return self.frame
+        names = [
+            f"{column.group}: {column.header}" if column.group else column.header for column in self.columns
+        ]
+        return pd.DataFrame([[cell.text for cell in row] for row in self.rows], columns=names)
+
 
 @dataclass
 class Footnotes:
     """Numbers footnotes in the order they are first used; equal texts share a number."""
 
-    texts: list[str] = field(default_factory=list)
+    texts: dict[str, int] = field(default_factory=dict)
 
     def add(self, *texts: str) -> tuple[int, ...]:
-        """The numbers of ``texts``; empty ones are left out."""
-        numbers = []
-        for text in texts:
-            if text and text not in self.texts:
-                self.texts.append(text)
-            if text:
-                numbers.append(self.texts.index(text) + 1)
-        return tuple(numbers)
+        """The numbers of ``texts``, each once; empty ones are left out."""
+        numbers = (self.texts.setdefault(text, len(self.texts) + 1) for text in texts if text)
+        return tuple(dict.fromkeys(numbers))
 
 
-def build_display(table: TableResult) -> Display:
-    """``table`` as it is shown."""
-    spec = table.experiment.spec
-    notes = Footnotes()
-    with_published = any(row.published for row in table.rows)
-    with_counted = with_published and any(row.counted for row in table.rows)
-    rows = []
-    for row in table.rows:
-        cells = [_label_cell(row, notes)]
-        for accuracy in row.accuracies:
-            cells += _accuracy_cells(row, accuracy, notes)
-        cells += [Cell(_number(row.params_m, 3)), Cell(_number(row.gmacs_per_view, 4))]
-        if with_published:
-            cells += _published_cells(table, row.published, notes)
-        if with_counted:
-            cells += _cost_cells(row, notes)
-        rows.append(tuple(cells))
-    return Display(
-        name=spec.name,
-        title=spec.title,
-        columns=_columns(table, with_published, with_counted),
-        rows=tuple(rows),
-        baseline=next(index for index, row in enumerate(table.rows) if row.is_baseline),
-        notes=tuple(notes.texts),
-        legend=_legend(table, with_published),
-    )
+def name_dataset(dataset: UsedDataset) -> str:
+    """What a measured column calls a data set: one that another stands for is not called by its name alone."""
+    return f"stand-in for {dataset.label}" if dataset.about else dataset.label
 
 
-def _columns(table: TableResult, with_published: bool, with_counted: bool) -> tuple[Column, ...]:
-    columns = [Column("", table.experiment.spec.row_header)]
-    for dataset in table.datasets:
-        columns += [
-            Column(_group(MEASURED, table, dataset), name) for name in ("top-1, %", "Δ, points", "top-5, %")
-        ]
-    columns += [Column(MEASURED, name) for name in ("params, M", "GMACs")]
-    if with_published:
-        for dataset in table.datasets:
-            columns += [
-                Column(_group(PUBLISHED, table, dataset), name, published=True)
-                for name in ("top-1, %", "top-5, %")
-            ]
-        columns += [Column(PUBLISHED, name, published=True) for name in ("params, M", "GFLOPs")]
-    if with_counted:
-        columns += [Column(COST_CHECK, name) for name in ("params, M", "GMACs", "published")]
-    return tuple(
-        replace(column, first=index > 0 and column.group != columns[index - 1].group)
-        for index, column in enumerate(columns)
-    )
+def read_number(text: str) -> float | None:
+    """The number that ``text`` begins with, where it is one as tables print them; None otherwise."""
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    value = float(match[2]) * float(match[3] or 1)
+    return -value if match[1] in ("−", "-") else value
 
 
-def _group(kind: str, table: TableResult, dataset: UsedDataset) -> str:
-    """The heading of a data set's columns; with one data set they need none of their own."""
-    return f"{kind}, {dataset.label}" if len(table.datasets) > 1 else kind
+def show_number(value: float | None, digits: int) -> str:
+    """``value`` with so many digits after the point; a dash for None."""
+    return ABSENT if value is None else f"{value:.{digits}f}"
 
 
-def _label_cell(row: ArmResult, notes: Footnotes) -> Cell:
-    spec = row.arm.spec
-    about = f"Mean of the scores of {', '.join(spec.fuse)}." if spec.fuse else ""
-    about = f"Not built: {spec.published_only}" if spec.published_only else about
-    label = row.arm.label + (" (baseline)" if row.is_baseline else "")
-    return Cell(label, notes.add(spec.note.strip(), about.strip(), _describe_parent(row)))
+def show_signed(points: float) -> str:
+    """A difference with its sign, one digit after the point; what rounds to zero has none."""
+    text = f"{abs(points):.1f}"
+    return text if not float(text) else f"{'−' if points < 0 else '+'}{text}"
 
 
-def _describe_parent(row: ArmResult) -> str:
-    """Where the weights that a row starts from come from."""
-    parent = next((arm.parent for arm in row.arm.arms if arm.parent), None)
-    if parent is None:
-        return ""
-    same = parent.row == row.arm.name
-    return (
-        f"Starts, repeat by repeat, from the weights of {'the same arm' if same else parent.row} of "
-        f"{parent.experiment}."
-    )
-
-
-def _accuracy_cells(row: ArmResult, accuracy: Accuracy, notes: Footnotes) -> list[Cell]:
-    repeats = accuracy.repeats
-    dataset = accuracy.dataset.label if len(row.accuracies) > 1 else ""
-    problems = [trial for trial in repeats if trial.state != "done"]
-    state = "done"
-    if problems:
-        state = problems[0].state if accuracy.top1 is None else "partial"
-    texts = [f"{text[:1].upper()}{text[1:]}." for text in describe_problems(repeats)]
-    planned = len(repeats)
-    absence = NOTHING if row.arm.spec.published_only else _absence(problems)
-    top1 = accuracy.top1
-    shown = _accuracy(top1, planned) if top1 else absence
-    return [
-        Cell(shown, notes.add(*texts, _describe_repeated(repeats)), _links(repeats, dataset), state),
-        _delta_cell(row, accuracy, notes),
-        Cell(_accuracy(accuracy.top5, accuracy.top5.n if accuracy.top5 else planned)),
-    ]
-
-
-def _delta_cell(row: ArmResult, accuracy: Accuracy, notes: Footnotes) -> Cell:
-    """The difference to the baseline; with an interval where scores by video are at hand."""
-    if row.is_baseline:
-        return Cell("0" if accuracy.top1 else NOTHING)
-    marks = notes.add(_describe_confounders(accuracy), _describe_refusal(accuracy))
-    state = "confounded" if accuracy.confounders else "done"
-    delta = accuracy.evidence
-    if delta is None:
-        return Cell(_delta(accuracy.delta, len(accuracy.repeats)), marks, state=state)
-    star = "*" if delta.p_holm is not None and delta.p_holm < SIGNIFICANT else ""
-    text = f"{_signed(delta.points)}{star} [{_signed(delta.low)}, {_signed(delta.high)}]"
-    missing = len(accuracy.repeats) - len(delta.repeats)
-    return Cell(text + (f" (n = {len(delta.repeats)})" if missing else ""), marks, state=state)
-
-
-def _describe_confounders(accuracy: Accuracy) -> str:
-    if not accuracy.confounders:
-        return ""
-    shown = "; ".join(str(factor) for factor in accuracy.confounders[:MOST_FACTORS])
-    more = len(accuracy.confounders) - MOST_FACTORS
-    return f"Confounded: these trials and the baseline's also differ in {shown}" + (
-        f"; and {more} more." if more > 0 else "."
-    )
-
-
-def _describe_refusal(accuracy: Accuracy) -> str:
-    return f"No interval: {accuracy.refused}." if accuracy.refused else ""
-
-
-def _describe_repeated(repeats: tuple[RepeatResult, ...]) -> str:
-    count = max((result.repeated for result in repeats), default=0)
-    return f"{count} videos are so short that some of their views show the same pixels." if count else ""
-
-
-def _published_cells(table: TableResult, published: RowSpec | None, notes: Footnotes) -> list[Cell]:
-    names = [table.published_key(dataset, name) for dataset in table.datasets for name in ("top1", "top5")]
-    if published is None:
-        return [Cell(NOTHING)] * (len(names) + 2)
-    cells = []
-    for name in (*names, "params_m", "gflops"):
-        value = published.values.get(name)
-        quoted = f"Quoted: {published.source}." if published.origin == "cited" and "top" in name else ""
-        marks = notes.add(
-            published.doubts.get(name, ""), quoted, published.note if name == "params_m" else ""
-        )
-        cells.append(Cell(NOTHING if value is None else str(value), marks))
-    return cells
-
-
-def _cost_cells(row: ArmResult, notes: Footnotes) -> list[Cell]:
-    counted, verdict = row.counted, row.verdict
-    if verdict is None:
-        judged = Cell(NOTHING)
-    elif verdict.kind == "disagrees":
-        judged = Cell("disagrees", notes.add(_capital(verdict.reason)), state="disagrees")
-    else:  # what is explained has its footnotes at the published cells
-        judged = Cell(verdict.kind)
-    return [
-        Cell(_number(counted.params_m, 2) if counted else NOTHING),
-        Cell(_number(counted.gmacs_per_view, 2) if counted else NOTHING),
-        judged,
-    ]
-
-
-def _links(repeats: tuple[RepeatResult, ...], dataset: str) -> tuple[Link, ...]:
-    """The runs behind a cell."""
-    links = []
-    for result in repeats:
-        for number, trial in enumerate(result.trials, start=1):
-            fold = f" fold {number}" if result.folds else ""
-            value = f"{100 * trial.top1:.1f}" if trial.top1 is not None else trial.state
-            links.append(Link(f"r{result.repeat}{fold} {value}", trial.fragment, trial.state, dataset))
-    return tuple(links)
-
-
-def _absence(problems: list[RepeatResult]) -> str:
-    """Why there is no number: failed, stopped and not measured are three things."""
-    states = {trial.state for trial in problems}
-    return next((state for state in NOT_DONE if state in states), "missing")
-
-
-def _accuracy(spread: Spread | None, planned: int) -> str:
-    return NOTHING if spread is None else f"{100 * spread.mean:.1f}{_deviation(spread, 100, planned)}"
-
-
-def _delta(spread: Spread | None, planned: int) -> str:
-    return NOTHING if spread is None else f"{_signed(spread.mean)}{_deviation(spread, 1, planned)}"
-
-
-def _signed(points: float) -> str:
-    return f"{'−' if points < 0 else '+'}{abs(points):.1f}"
-
-
-def _deviation(spread: Spread, scale: float, planned: int) -> str:
-    """The standard deviation where there is one, and the number of repeats where some are missing."""
-    deviation = f" ± {scale * spread.std:.1f}" if spread.std is not None else ""
-    return deviation + (f" (n = {spread.n})" if spread.n != planned else "")
-
-
-def _number(value: float | None, digits: int) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
-
-
-def _legend(table: TableResult, with_published: bool) -> str:
-    repeats = table.experiment.repeats
-    profile = table.experiment.profile
-    parts = [f"Measured here: profile {profile.name} ({profile.about.rstrip('.')}).", *_limits(table)]
-    if repeats > 1:
-        parts.append(
-            f"Mean ± sample standard deviation over {repeats} repeats. (n = …): fewer repeats have finished."
-        )
-    else:
-        parts.append("One repeat, so accuracies have no spread.")
-    parts += [f"{dataset.label}: {dataset.about.rstrip('.')}." for dataset in table.datasets if dataset.about]
-    folds = max(len(dataset.folds) for dataset in table.datasets)
-    if folds > 1:
-        parts.append("Accuracies are means over the folds.")
-    parts += _evidence_legend(table)
-    if with_published and table.view.published is not None:
-        parts.append(f"Published: {table.view.published.source}; {table.view.published.setting}.")
-        parts.append("GMACs and what the paper calls GFLOPs are multiply-accumulates of one view.")
-    return " ".join(parts)
-
-
-def _limits(table: TableResult) -> list[str]:
-    """What the profile makes smaller than the rows' names say; nothing where it changes none of them."""
-    profile = table.experiment.profile
-    limits, arms = profile.limits, table.experiment.arms
-    texts = []
-    at_limit = any(arm.settings.clip.frames == limits.frames for arm in arms)
-    if limits.frames is not None and table.experiment.datasets[0].name and at_limit:
-        texts.append(f"Clips have at most {limits.frames} frames here, whatever a row is named.")
-    small = {arm.settings.model.backbone for arm in arms} & set(limits.backbones.values())
-    if small:
-        texts.append(f"{', '.join(sorted(small))} stands for {', '.join(sorted(limits.backbones))}.")
-    return texts
-
-
-def _evidence_legend(table: TableResult) -> list[str]:
-    """What the differences mean, and how sure they are."""
-    evidence = table.view.evidence
-    deltas = list(evidence.deltas.values())
-    if not deltas:
-        return ["Δ is the difference in top-1 to the baseline, repeat by repeat, ± its standard deviation."]
-    texts = [
-        "Δ is the difference in top-1 to the baseline with its 95 % interval, paired by video and repeat; * marks "
-        "p < 0.05 after Holm's correction over the table."
-    ]
-    if any(delta.varies == "videos" for delta in deltas):
-        texts.append(
-            "With fewer than three repeats intervals and stars are about these trained networks on new videos, and "
-            "say nothing about other seeds."
-        )
-    else:
-        texts.append("Intervals and stars are about new videos and new repeats.")
-    detectable = sorted(delta.detectable for delta in deltas)
-    texts.append(
-        f"A true difference of {detectable[len(detectable) // 2]:.1f} points (median over rows) would be found four "
-        "times in five, before correction."
-    )
-    if any(len(dataset.folds) > 1 for dataset in table.datasets):
-        texts.append("No intervals are given over folds.")
-    for dataset in table.datasets:
-        ranks = evidence.ranks.get(dataset.name)
-        if ranks is not None:
-            on = f" on {dataset.label}" if len(table.datasets) > 1 else ""
-            texts.append(
-                f"Agreement with the published order{on}: Kendall's tau {ranks.tau:+.2f} [{ranks.low:+.2f}, "
-                f"{ranks.high:+.2f}] over {len(ranks.arms)} rows, {ranks.undecided} pairs undecided."
-            )
-    return texts
+def show_sentence(text: str) -> str:
+    """``text`` with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "?", "!")) else ".")

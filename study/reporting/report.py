@@ -6,109 +6,103 @@ trial gives a report too, which says of every cell why it is empty.
 
 from __future__ import annotations
 
-import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
-import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from study.analysis.frames import table_frame
-from study.analysis.published import find_reports
-from study.analysis.tables import ExperimentView, TableResult, build_table
-from study.reporting.display import Display, build_display
-from study.reporting.figures import FigureFiles
+from study.analysis.tables import TableResult, build_table, index_runs
+from study.errors import StudyError
+from study.reporting.claims import view_claims
+from study.reporting.display import Display
+from study.reporting.figures import FigureFiles, FigureMaterial
+from study.reporting.latex import table_latex
+from study.reporting.manifest import remove_former
+from study.reporting.overview import build_health, build_progress, list_left_out
+from study.reporting.page import DOCUMENTS, Content, Section, render_document
 from study.reporting.plots import draw_figures
-from study.reporting.summary import collect_provenance, summarize
-from study.reporting.texts import escape_markdown, table_latex, table_markdown
+from study.reporting.results import build_display
+from study.reporting.source import Picture, ReportSource
+from study.reporting.summary import collect_provenance, date_newest, summarize
+from study.reporting.texts import escape_markdown
 from study.spec.record import write_atomically
 
-UI_BASE = "http://127.0.0.1:5000"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture made elsewhere, to be shown at the end: a contact sheet of videos."""
-
-    title: str
-    path: Path
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class ReportSource:
-    """Everything a report is made from.
-
-    Attributes:
-        study: name of the study.
-        views: its experiments, in order.
-        runs: :func:`study.tracking.read.load_runs`.
-        attention: :func:`study.tracking.read.load_attention`.
-        generated_at: when; printed in the report.
-        command: what reproduces it.
-        ui_base: where MLflow is served when `ui` runs; numbers link below it.
-        facts: further lines of provenance, such as the time the whole took.
-        pictures: pictures made elsewhere.
-    """
-
-    study: str
-    views: Sequence[ExperimentView]
-    runs: pd.DataFrame
-    attention: pd.DataFrame
-    generated_at: datetime
-    command: str = "uv run run_study.py launch"
-    ui_base: str = UI_BASE
-    facts: Mapping[str, str] = field(default_factory=dict)
-    pictures: Sequence[Picture] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """One experiment in the report."""
-
-    table: TableResult
-    display: Display
-    summary: str
-    figures: tuple[FigureFiles, ...]
+__all__ = ["Picture", "ReportSource", "render_report"]
 
 
 def render_report(source: ReportSource, out_dir: Path) -> list[Path]:
-    """Write the report into ``out_dir``.
+    """Write the report into ``out_dir``, and remove what an earlier one wrote there and this one does not.
 
-    ``report.html``, ``report.md``, ``tables/<experiment>.{md,tex,csv}`` and ``figures/<name>.{png,svg,csv}``.
+    ``report.html``, ``report.md``, ``tables/<name>.{csv,parquet,md,tex}`` and ``figures/<name>.{png,svg,csv}``.
 
     Returns:
         The files written.
+
+    Raises:
+        StudyError: when two tables have one name.
     """
-    tables = [build_table(view, source.runs) for view in source.views]
-    by_experiment, overview = draw_figures(tables, source.attention, out_dir / "figures")
-    sections = [
-        Section(table, build_display(table), summarize(table), by_experiment[table.experiment.name])
-        for table in tables
-    ]
+    runs = index_runs(source.runs)
+    tables = [build_table(view, runs) for view in source.views]
+    material = source.material or FigureMaterial(attention=source.attention)
+    by_experiment, overview = draw_figures(tables, material, out_dir / "figures")
+    content = _collect_content(source, tables, by_experiment, overview)
+    _refuse_duplicates(content.displays)
     written = []
-    for section in sections:
-        written += _write_tables(section, source.ui_base.rstrip("/"), out_dir / "tables")
-    for name in ("report.html", "report.md"):
-        write_atomically(out_dir / name, _render(name, source, sections, overview))
+    for display in content.displays:
+        written += _write_table(display, content.markdown[display.name], out_dir / "tables")
+    for name in DOCUMENTS:
+        write_atomically(out_dir / name, render_document(name, content))
         written.append(out_dir / name)
     for picture in source.pictures:
         copy = out_dir / "figures" / picture.path.name
         write_atomically(copy, picture.path.read_bytes())
         written.append(copy)
-    figures = [*overview, *(figure for section in sections for figure in section.figures)]
-    return written + [path for figure in figures for path in figure.files]
+    figures = [*overview, *(figure for section in content.sections for figure in section.figures)]
+    written += [path for figure in figures for path in figure.files]
+    remove_former(out_dir, written)
+    return written
 
 
-def _write_tables(section: Section, base: str, folder: Path) -> list[Path]:
-    display = section.display
-    contents = {
-        "md": f"# {escape_markdown(display.title)}\n\n{table_markdown(display, base)}",
+def _collect_content(
+    source: ReportSource,
+    tables: Sequence[TableResult],
+    by_experiment: Mapping[str, tuple[FigureFiles, ...]],
+    overview: Sequence[FigureFiles],
+) -> Content:
+    sections = [
+        Section(table, build_display(table), summarize(table), by_experiment[table.experiment.name])
+        for table in tables
+    ]
+    return Content(
+        source=source,
+        sections=sections,
+        overview=overview,
+        claims=view_claims(source.claims) if source.claims else None,
+        progress=build_progress(tables),
+        health=build_health(tables),
+        left_out=list_left_out(tables),
+        provenance=collect_provenance(tables) | dict(source.facts),
+        newest=date_newest(tables),
+    )
+
+
+def _refuse_duplicates(displays: Sequence[Display]) -> None:
+    counts = Counter(display.name for display in displays)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise StudyError(
+            f"the report has two tables called {', '.join(twice)}, and each is written to files of its name: give "
+            "the experiment another one ('claims', 'plan' and 'data' are the report's own)"
+        )
+
+
+def _write_table(display: Display, markdown: str, folder: Path) -> list[Path]:
+    frame = display.to_frame()
+    title = f"# {escape_markdown(display.title)}\n\n"
+    contents: dict[str, str | bytes] = {
+        "csv": frame.to_csv(index=False, lineterminator="\n"),
+        "parquet": frame.to_parquet(index=False),
+        "md": title + markdown,
         "tex": table_latex(display),
-        "csv": table_frame(section.table).to_csv(index=False, lineterminator="\n"),
     }
     paths = []
     for suffix, content in contents.items():
@@ -116,37 +110,3 @@ def _write_tables(section: Section, base: str, folder: Path) -> list[Path]:
         write_atomically(path, content)
         paths.append(path)
     return paths
-
-
-def _render(
-    name: str, source: ReportSource, sections: Sequence[Section], overview: Sequence[FigureFiles]
-) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(find_reports() / "templates"),
-        autoescape=name.endswith(".html"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    base = source.ui_base.rstrip("/")
-    environment.filters["md"] = escape_markdown
-    environment.filters["data_uri"] = data_uri
-    environment.globals["table_markdown"] = lambda display: table_markdown(display, base)
-    profile = source.views[0].experiment.profile if source.views else None
-    tables = [section.table for section in sections]
-    return environment.get_template(f"{name}.j2").render(
-        source=source,
-        base=base,
-        profile=profile,
-        sections=sections,
-        overview=overview,
-        provenance=collect_provenance(source.runs, tables) | dict(source.facts),
-        generated_at=source.generated_at.strftime("%Y-%m-%d %H:%M %Z").strip(),
-    )
-
-
-def data_uri(path: Path) -> Markup:
-    """A PNG or JPEG file as an address that holds the picture itself."""
-    kind = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}[path.suffix.lower()]
-    return Markup(f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
-import pandas as pd
-
-from study.analysis.tables import TableResult
+from study.analysis.tables import Run, TableResult
+from study.reporting.display import name_dataset
 
 
 def summarize(table: TableResult) -> str:
@@ -19,7 +20,7 @@ def summarize(table: TableResult) -> str:
     progress = "" if done == len(trials) else f" ({done} of {len(trials)} trials)"
     parts = [_summarize_dataset(table, number) for number in range(len(table.datasets))]
     found = "; ".join(part for part in parts if part) or "no result yet"
-    return f"{table.experiment.spec.title}: {found}{progress}."
+    return f"{found}{progress}."
 
 
 def _summarize_dataset(table: TableResult, number: int) -> str:
@@ -32,7 +33,7 @@ def _summarize_dataset(table: TableResult, number: int) -> str:
     if not measured:
         return ""
     best, accuracy, top1 = max(measured, key=lambda item: item[2].mean if item[2] else 0.0)
-    on = f" on {accuracy.dataset.label}" if len(table.datasets) > 1 else ""
+    on = f" on {name_dataset(accuracy.dataset)}" if len(table.datasets) > 1 else ""
     text = f"{best.arm.label} has the highest top-1{on}, {100 * top1.mean if top1 else 0:.1f} %"
     if accuracy.delta is not None:
         baseline = next(row.arm.label for row in table.rows if row.is_baseline)
@@ -42,14 +43,30 @@ def _summarize_dataset(table: TableResult, number: int) -> str:
     return text
 
 
-def collect_provenance(runs: pd.DataFrame, tables: Sequence[TableResult]) -> dict[str, str]:
-    """Where the numbers of ``tables`` come from: commit, code, device, libraries, data, time spent.
+def date_newest(tables: Sequence[TableResult]) -> str:
+    """When the newest of the trials behind ``tables`` ended. A report tells this rather than when it was written, so
+    that the same trials give the same bytes.
+    """
+    ended = [run.get("ended_at") for run in collect_runs(tables).values() if run.get("status") == "completed"]
+    times = [time for time in ended if isinstance(time, int | float) and not math.isnan(time)]
+    if not times:
+        return "No trial has finished yet."
+    return f"Newest trial: {datetime.fromtimestamp(max(times), UTC):%Y-%m-%d %H:%M} UTC."
+
+
+def collect_runs(tables: Sequence[TableResult]) -> dict[str, Run]:
+    """The runs behind ``tables`` by trial, each once."""
+    return {trial_id: run for table in tables for trial_id, run in table.runs.items()}
+
+
+def collect_provenance(tables: Sequence[TableResult]) -> dict[str, str]:
+    """Where the numbers of ``tables`` come from: commit, code, device, libraries, data.
 
     A line names every value that occurs, so that a table mixed from two machines or commits shows it.
     """
     wanted = {trial.trial_id for table in tables for row in table.rows for trial in row.trials}
     wanted.discard("")
-    used = runs[runs["trial_id"].isin(list(wanted)) & (runs["status"] == "completed")]
+    used = [run for run in collect_runs(tables).values() if run["status"] == "completed"]
     lines = {"trials": f"{len(used)} of {len(wanted)} completed"}
     for tag, label in (
         ("git_commit", "commit"),
@@ -58,41 +75,17 @@ def collect_provenance(runs: pd.DataFrame, tables: Sequence[TableResult]) -> dic
         ("python", "Python"),
         ("data_digest", "data manifest"),
     ):
-        lines[label] = _distinct(used, f"tags.{tag}")
-    if "tags.code_fingerprint" in used:
-        fingerprints = sorted({str(value) for value in used["tags.code_fingerprint"].dropna()})
-        lines["code fingerprints, by block and backbone"] = ", ".join(fingerprints)
-    if "tags.versions" in used:
-        lines["libraries"] = " | ".join(
-            _versions(text) for text in sorted(set(used["tags.versions"].dropna()))
-        )
-    lines |= _describe_videos(used)
-    if len(used):
-        seconds = float((used["ended_at"].astype(float) - used["started_at"].astype(float)).sum())
-        lines["time in trials"] = f"{seconds / 60:.1f} min, summed over trials"
+        values = _list_values(used, tag)
+        lines[label] = f"mixed: {', '.join(values)}" if len(values) > 1 else "".join(values)
+    lines["code fingerprints, by block and backbone"] = ", ".join(_list_values(used, "code_fingerprint"))
+    lines["libraries"] = " | ".join(map(_versions, _list_values(used, "versions")))
     return {label: text for label, text in lines.items() if text}
 
 
-def _describe_videos(runs: pd.DataFrame) -> dict[str, str]:
-    """Which videos were left out, by a check beforehand or because decoding them hung, and from how many trials."""
-    lines = {}
-    for tag, label in (
-        ("excluded", "videos left out by data check"),
-        ("killed", "videos that hung or crashed"),
-    ):
-        column = f"tags.{tag}"
-        if column in runs:
-            found = runs[column].dropna()
-            texts = sorted({str(text) for text in found if str(text)})
-            lines[label] = " | ".join(texts)
-    return lines
-
-
-def _distinct(runs: pd.DataFrame, column: str) -> str:
-    if column not in runs:
-        return ""
-    values = sorted({str(value) for value in runs[column].dropna() if str(value)})
-    return values[0] if len(values) == 1 else f"mixed: {', '.join(values)}" if values else ""
+def _list_values(runs: Sequence[Run], tag: str) -> list[str]:
+    """Every value of a tag, each once."""
+    values = (run.get(f"tags.{tag}") for run in runs)
+    return sorted({value for value in values if isinstance(value, str) and value})
 
 
 def _versions(text: str) -> str:

@@ -1,48 +1,17 @@
-"""Tables as Markdown and LaTeX."""
+"""Tables as Markdown, as GitHub renders it."""
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
-from study.reporting.display import Cell, Display, Link
+from study.reporting.display import Cell, Details, Display
 
-LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        '"': r"\textquotedbl{}",
-        "±": r"$\pm$",
-        "−": r"$-$",
-        "Δ": r"$\Delta$",
-        "×": r"$\times$",
-        "α": r"$\alpha$",
-        "—": "---",
-        "–": "--",
-        "·": r"$\cdot$",
-        "…": r"\dots{}",
-        "\n": " ",
-    }
-)
 MARKDOWN = str.maketrans(
     {sign: f"\\{sign}" for sign in "\\`*_[]|#~"}
     | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\n": " ", "\r": " "}
 )
-
-
-def escape_latex(text: str) -> str:
-    """``text`` so that LaTeX prints it as it is."""
-    return text.translate(LATEX)
 
 
 def escape_markdown(text: str) -> str:
@@ -51,73 +20,50 @@ def escape_markdown(text: str) -> str:
 
 
 def table_markdown(display: Display, base: str) -> str:
-    """The table with its legend and footnotes; runs are linked below ``base``, the address of MLflow."""
-
-    def show(cell: Cell) -> str:
-        text = escape_markdown(cell.text)
-        if cell.notes:
-            text += f" <sup>{','.join(map(str, cell.notes))}</sup>"
-        return text
-
-    def run_links(row: tuple[Cell, ...]) -> str:
-        return " · ".join(
-            f"[{escape_markdown(_spoken(link))}]({base}/{link.fragment})"
-            if link.fragment
-            else escape_markdown(_spoken(link))
-            for cell in row
-            for link in cell.links
-        )
-
+    """The table, then what its numbers and signs are, the footnotes, and in a block that opens the runs behind each
+    row, linked below ``base``, the address of MLflow.
+    """
     headers = [
         escape_markdown(f"{column.group}: {column.header}" if column.group else column.header)
         for column in display.columns
     ]
-    body = [[*map(show, row), run_links(row)] for row in display.rows]
-    frame = pd.DataFrame(body, columns=range(len(headers) + 1))
-    align = ["left"] + ["right"] * (len(headers) - 1) + ["left"]
-    table = frame.to_markdown(
-        index=False, headers=[*headers, "runs in MLflow"], colalign=align, disable_numparse=True
-    )
-    notes = "".join(
-        f"\n{number}. {escape_markdown(note)}" for number, note in enumerate(display.notes, start=1)
-    )
-    return f"{table}\n\n{escape_markdown(display.legend)}\n" + (f"{notes}\n" if notes else "")
+    body = [list(map(_show, row)) for row in display.rows]
+    frame = pd.DataFrame(body, columns=range(len(headers)))
+    align = ["left" if column.text else "right" for column in display.columns]
+    table = frame.to_markdown(index=False, headers=headers, colalign=align, disable_numparse=True)
+    parts = [_close_up(table) if any(column.width for column in display.columns) else table]
+    if display.legend:
+        parts.append(escape_markdown(display.legend))
+    if display.signs:
+        signs = "; ".join(f"{sign.sign} {sign.word}: {sign.means}" for sign in display.signs)
+        parts.append(f"Signs: {escape_markdown(signs)}.")
+    if display.notes:
+        notes = enumerate(display.notes, start=1)
+        parts.append("\n".join(f"{number}. {escape_markdown(note)}" for number, note in notes))
+    runs = [line for details in display.iter_details() if (line := _list_runs(details, base))]
+    if runs:
+        listed = "\n".join(runs)
+        parts.append(f"<details><summary>Runs in MLflow</summary>\n\n{listed}\n\n</details>")
+    return "\n\n".join(parts) + "\n"
 
 
-def _spoken(link: Link) -> str:
-    """The text of a link beside those of other data sets."""
-    return f"{link.dataset} {link.text}".strip()
+def _close_up(table: str) -> str:
+    """``table`` without the blanks that align its columns: beside a long sentence they would be most of the file."""
+    head, rule, *rows = (re.sub(" {2,}", " ", line) for line in table.splitlines())
+    return "\n".join([head, re.sub("-{4,}", "---", rule), *rows])
 
 
-def table_latex(display: Display) -> str:
-    """The table for the packages that its first line names, scaled to the width of the text."""
+def _show(cell: Cell) -> str:
+    text = escape_markdown(cell.shown)
+    return f"{text} <sup>{','.join(map(str, cell.notes))}</sup>" if cell.notes else text
 
-    def show(cell: Cell) -> str:
-        marks = rf"\textsuperscript{{{','.join(map(str, cell.notes))}}}" if cell.notes else ""
-        return escape_latex(cell.text) + marks
 
-    columns = pd.MultiIndex.from_tuples(
-        [(escape_latex(column.group), escape_latex(column.header)) for column in display.columns]
-    )
-    frame = pd.DataFrame([[show(cell) for cell in row] for row in display.rows], columns=columns)
-    tabular = frame.style.hide(axis="index").to_latex(
-        hrules=True, column_format="l" + "r" * (len(display.columns) - 1), multicol_align="c"
-    )
-    notes = " ".join(
-        rf"\textsuperscript{{{number}}}{escape_latex(note)}"
-        for number, note in enumerate(display.notes, start=1)
-    )
-    lines = [
-        r"% \usepackage[T1]{fontenc}, booktabs, graphicx",
-        r"\begin{table}[t]",
-        r"\centering",
-        rf"\caption{{{escape_latex(display.title)}}}",
-        rf"\label{{tab:{display.name}}}",
-        r"\resizebox{\textwidth}{!}{%",
-        tabular.rstrip() + "%",
-        "}",
-        rf"\par\smallskip\raggedright\footnotesize {escape_latex(display.legend)}",
+def _list_runs(details: Details, base: str) -> str:
+    """The runs behind one row on one data set; empty where there are none."""
+    links = [
+        f"[{escape_markdown(run.label)}]({base}/{run.fragment})"
+        if run.fragment
+        else escape_markdown(run.label)
+        for run in details.runs
     ]
-    if notes:
-        lines.append(rf"\par {notes}")
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+    return f"- {escape_markdown(details.title)}: {' · '.join(links)}" if links else ""

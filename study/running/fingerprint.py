@@ -30,7 +30,7 @@ def fingerprint_code(settings: TrialSettings) -> CodeFingerprint:
     factories = [*settings.clip.modality.modules, settings.data.factory, *(block.factory for block in blocks)]
     roots = {"study.running.run_trial", BACKBONES.module(model.backbone)}
     roots |= {factory.split(":")[0] for factory in factories if factory}
-    return _fingerprint_modules(frozenset(roots))
+    return fingerprint_modules(frozenset(roots), COVERED)
 
 
 def list_changes(before: CodeFingerprint, now: CodeFingerprint) -> list[str]:
@@ -44,7 +44,10 @@ def list_changes(before: CodeFingerprint, now: CodeFingerprint) -> list[str]:
 
 
 @cache
-def _fingerprint_modules(roots: frozenset[str]) -> CodeFingerprint:
+def fingerprint_modules(roots: frozenset[str], covered: tuple[str, ...]) -> CodeFingerprint:
+    """The fingerprint of the modules ``roots`` and of those that they import, directly or not, whose names begin
+    with one of ``covered``.
+    """
     pending, digests = sorted(roots), {}
     while pending:
         module = pending.pop()
@@ -52,7 +55,7 @@ def _fingerprint_modules(roots: frozenset[str]) -> CodeFingerprint:
         if module in digests or path is None:
             continue
         digests[module], imported = _digest_module(path)
-        pending += [name for name in imported if name.startswith(COVERED)]
+        pending += [name for name in imported if name.startswith(covered)]
     modules = dict(sorted(digests.items()))
     text = "\n".join(f"{name} {digest}" for name, digest in modules.items())
     return CodeFingerprint(digest=hashlib.sha256(text.encode()).hexdigest()[:16], modules=modules)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 
 from study.data.catalog import open_dataset
 from study.errors import StudyError
 from study.running.fingerprint import fingerprint_code, list_changes
 from study.running.forecast import AtWork, Forecast, estimate_work
+from study.running.recorded import RecordedDigests
 from study.running.store import Store
 from study.spec.datasets import AnyDataset
 from study.spec.model import ModelSpec
@@ -150,14 +150,14 @@ class Plan:
 def make_plan(study: Study, store: Store) -> Plan:
     """Every distinct trial of ``study`` with its state in ``store``.
 
-    Data or weights that are not at hand do not stop the plan: it lists them in ``warnings``, and the ids of
-    the trials concerned are provisional.
+    Data or weights that are not at hand do not stop the plan: it lists them in ``warnings``. They are taken to be those
+    of the finished trials in the store that name the same; without such a trial the ids concerned are provisional.
     """
     warnings: list[str] = []
     trials: dict[str, PlannedTrial] = {}
     cells: dict[tuple[str, str, int], PlannedTrial] = {}
     repeats = max((experiment.repeats for experiment in study.experiments), default=0)
-    digests = _Digests(store.data, warnings)
+    digests = _Digests(store, warnings)
     for repeat in range(repeats):
         for experiment in study.experiments:
             if repeat >= experiment.repeats:
@@ -173,28 +173,36 @@ def make_plan(study: Study, store: Store) -> Plan:
 class _Digests:
     """Digests of data and weights, each computed once; what cannot be had becomes a warning."""
 
-    data_dir: Path
+    store: Store
     warnings: list[str]
     known: dict[object, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._recorded = RecordedDigests(self.store)
 
     def of_data(self, spec: AnyDataset) -> str:
         key = spec.model_dump_json()
         if key not in self.known:
-            self.known[key] = self._attempt(lambda: open_dataset(spec, self.data_dir).manifest().digest)
+            self.known[key] = self._attempt(
+                lambda: open_dataset(spec, self.store.data).manifest().digest,
+                lambda: self._recorded.of_data(spec),
+            )
         return self.known[key]
 
     def of_weights(self, spec: ModelSpec) -> str:
         key = ("weights", spec.init.model_dump_json(), spec.backbone)
         if key not in self.known:
-            self.known[key] = self._attempt(lambda: weights_digest(spec.init, spec.backbone))
+            self.known[key] = self._attempt(
+                lambda: weights_digest(spec.init, spec.backbone), lambda: self._recorded.of_weights(spec)
+            )
         return self.known[key]
 
-    def _attempt(self, compute: Callable[[], str]) -> str:
+    def _attempt(self, compute: Callable[[], str], recall: Callable[[], str | None]) -> str:
         try:
             return compute()
         except StudyError as error:
             self.warnings.append(str(error))
-            return "unavailable"
+            return recall() or "unavailable"
 
 
 def _add(

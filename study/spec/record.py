@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from study.errors import StoreError
 from study.spec.clip import ClipSpec
+from study.spec.json_file import read_json
 from study.spec.training import EvaluationSpec
 from study.spec.trial import Trial
 from study.spec.views import name_views
@@ -179,14 +180,13 @@ def load_record(path: Path) -> TrialRecord:
     Raises:
         StoreError: when the file cannot be read or is no record of this version.
     """
+    content = read_json(path)
     try:
-        content = json.loads(path.read_bytes())
         return TrialRecord.model_validate(migrate_record(content))
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:
+        # Anything but a ValidationError comes from migrating what only claims to be of an older version.
         if not isinstance(error, ValidationError):
-            raise StoreError(f"{path}: no valid record: {error}") from None
+            raise StoreError(f"{path}: no valid record: {error!r}") from None
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or "(file)"
         raise StoreError(f"{path}: no valid record: {key}: {first['msg']}") from None

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from study.spec.base import LATER, Positive, Spec
 
+RESERVED_RESOURCES = frozenset({"cpu", "gpu", "memory", "object_store_memory", "bundle"})
+"""Names that Ray keeps for itself."""
+
 
 class OptimizerSpec(Spec):
     """SGD with momentum (section 4.2). What the paper leaves open has the TSM repository's values."""
@@ -96,6 +99,9 @@ class ResourcesSpec(Spec):
     cpus: Annotated[float, Field(gt=0)] = 1
     gpus: Annotated[float, Field(ge=0)] = 0
     """GPUs, or a fraction of one that trials share."""
+    custom: Annotated[dict[str, Annotated[float, Field(gt=0)]], LATER] = Field(default={})
+    """Resources that a cluster names itself, e.g. ``{a100: 1}`` where nodes were started with
+    ``ray start --resources '{"a100": 8}'``."""
     loader_workers: Annotated[int, Field(ge=0)] = 0
     """Processes that decode videos; 0 decodes in the trial's own process."""
     frame_cache_mib: Annotated[int, Field(ge=0)] = 0
@@ -103,3 +109,14 @@ class ResourcesSpec(Spec):
     decode_limit_s: Annotated[float, Field(gt=0)] = 60.0
     """Seconds that decoding one video may take. A loader's process that takes longer is killed, and the video is
     left out of the trial, by name; without ``loader_workers`` there is no such process."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ResourcesSpec:
+        if self.gpus > 1 and not self.gpus.is_integer():
+            raise ValueError(f"gpus {self.gpus:g}: more than one GPU is a whole number of them")
+        reserved = sorted(name for name in self.custom if name.lower() in RESERVED_RESOURCES)
+        if reserved or "" in self.custom:
+            raise ValueError(
+                f"custom: '{', '.join(reserved)}' is not the name of a custom resource; CPUs and GPUs are cpus and gpus"
+            )
+        return self

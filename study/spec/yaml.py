@@ -1,4 +1,8 @@
-"""YAML files with the line of every key, so that an error can say where it stands."""
+"""YAML files with the line of every key, so that an error can say where it stands.
+
+A file may come from anybody, so it can only spell out values: size, depth and number of values are limited, and what
+makes a small file large (anchors, aliases, merge keys) or names a type to construct (tags) is refused.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,22 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.events import AliasEvent
 
 from study.errors import SpecError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 250_000
 MAX_DEPTH = 32
+MAX_NODES = 20_000
+"""Keys and values of one file. The largest of this repository has about 1,500."""
 Path_ = tuple[str | int, ...]
+# What ruamel.yaml raises on text that is no YAML; the latter ones on malformed directives, numbers and dates.
+FAULTS = (
+    YAMLError, ValueError, RecursionError, AssertionError, AttributeError, IndexError, KeyError, TypeError,
+    NotImplementedError, OverflowError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,15 +53,18 @@ def load_document(path: Path) -> Document:
     """Parse the YAML file at ``path``.
 
     Raises:
-        SpecError: when it cannot be read, is no YAML, is too large or too deep, repeats a key, or is not a
-            mapping at the top.
+        SpecError: when it cannot be read, is no YAML, is too large or too deep, repeats a key, has anchors or tags,
+            or is not a mapping at the top.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise SpecError(f"{str(path)!r}: no name of a file") from None
     if len(raw) > MAX_BYTES:
-        raise SpecError(f"{path}: {len(raw)} bytes; a specification has at most {MAX_BYTES}")
+        raise SpecError(f"{path}: more than {MAX_BYTES} bytes, the most that a specification has")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -60,13 +75,13 @@ def load_document(path: Path) -> Document:
 def parse_document(text: str, source: str) -> Document:
     """Parse YAML ``text``; ``source`` names it in errors. Raises SpecError like :func:`load_document`."""
     try:
-        loaded = YAML(typ="rt", pure=True).load(StringIO(text))
+        loaded = _reader("rt").load(StringIO(text))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         problem = str(error.problem or error.context or "not YAML").split("\n")[0]
         raise SpecError(f"{source}{line}: {problem}") from None
-    except (YAMLError, ReaderError, RecursionError, ValueError) as error:
+    except FAULTS as error:
         first = (str(error) or type(error).__name__).split("\n")[0]
         raise SpecError(f"{source}: not YAML: {first}") from None
     if not isinstance(loaded, CommentedMap):
@@ -79,19 +94,55 @@ def parse_document(text: str, source: str) -> Document:
 def parse_scalar(text: str) -> Any:
     """The value of ``text`` read as YAML, as ``--set`` does; text that is no YAML stays text."""
     try:
-        return YAML(typ="safe", pure=True).load(StringIO(text))
-    except YAMLError:
+        return _reader("safe").load(StringIO(text))
+    except FAULTS:
         return text
 
 
+class _StrictComposer(Composer):
+    """Composes plain values only, and not too many of them."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self.count = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        self.count += 1
+        # The values of _plain begin one level below the top.
+        if self.depth > MAX_DEPTH:
+            self._refuse(event, f"nested more than {MAX_DEPTH} levels deep")
+        if self.count > MAX_NODES:
+            self._refuse(event, f"more than {MAX_NODES} keys and values, the most that a specification has")
+        if isinstance(event, AliasEvent) or event.anchor is not None:
+            self._refuse(
+                event, f"anchors and aliases are not allowed ('{event.anchor}'); write the values out"
+            )
+        if event.tag is not None:
+            self._refuse(event, f"tags are not allowed ('{event.tag}'); write a plain value")
+        return super().compose_node(parent, index)
+
+    def _refuse(self, event: Any, problem: str) -> None:
+        raise ComposerError(None, None, problem, event.start_mark)
+
+
+def _reader(kind: str) -> YAML:
+    reader = YAML(typ=kind, pure=True)
+    reader.Composer = _StrictComposer
+    return reader
+
+
 def _plain(value: Any, path: Path_, lines: dict[Path_, int], source: str) -> Any:
-    if len(path) > MAX_DEPTH:
-        raise SpecError(f"{source}: nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, CommentedMap):
-        result = {}
+        result: dict[str, Any] = {}
         for key, item in value.items():
+            line = value.lc.key(key)[0] + 1 if key in value.lc.data else 0
+            if not isinstance(key, str | int | float | None):
+                raise SpecError(f"{source}:{line}: a key is a word or a number, not {type(key).__name__}")
             name = str(key)
-            lines[(*path, name)] = value.lc.key(key)[0] + 1 if key in value.lc.data else 0
+            if name in result:
+                raise SpecError(f"{source}:{line}: {name!r} is there already, as a key of another type")
+            lines[(*path, name)] = line
             result[name] = _plain(item, (*path, name), lines, source)
         return result
     if isinstance(value, CommentedSeq):
@@ -108,5 +159,5 @@ def _plain(value: Any, path: Path_, lines: dict[Path_, int], source: str) -> Any
 
 def _kind(value: Any) -> str:
     return {type(None): "an empty file", CommentedSeq: "a list"}.get(
-        type(value), f"{type(value).__name__} {value!r}"
+        type(value), f"{type(value).__name__} {value!r:.80}"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import StoreError
+from study.spec.json_file import read_json, read_limited
 from study.spec.record import TrialRecord, load_record
 from study.spec.trial import canonical_json
 
@@ -35,7 +36,7 @@ def read_metrics(folder: Path) -> list[MetricLine]:
     if not path.exists():
         return []
     lines: dict[int, MetricLine] = {}
-    finished, _, _ = path.read_bytes().rpartition(b"\n")
+    finished, _, _ = read_limited(path).rpartition(b"\n")
     for number, text in enumerate(finished.splitlines(), start=1):
         if not text.strip():
             continue
@@ -43,7 +44,7 @@ def read_metrics(folder: Path) -> list[MetricLine]:
             data = json.loads(text)
             values = {str(name): float(value) for name, value in data["metrics"].items()}
             line = MetricLine(int(data["step"]), int(data["timestamp"]), values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise StoreError(f"{path}:{number}: no line of metrics: {error!r}") from None
         lines[line.step] = line
     return [lines[step] for step in sorted(lines)]
@@ -62,12 +63,9 @@ def digest_metrics(lines: list[MetricLine]) -> str:
 def read_start(folder: Path) -> dict[str, Any] | None:
     """``trial.json``: the resolved trial and when it started; None when the trial has not begun."""
     path = folder / "trial.json"
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from None
+    data = read_json(path)
     if not isinstance(data, dict):
         raise StoreError(f"{path}: expected an object with 'trial' and 'started_at'")
     return data

@@ -9,7 +9,7 @@ neither lost nor out of step with it: an empty database is filled again from the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from mlflow import MlflowClient
 
 from study.errors import StoreError
 from study.tracking.folder import read_metrics, read_record, read_start, stamp_record
-from study.tracking.names import metric_name, row_tags
+from study.tracking.names import SOURCE_NAME, metric_name, row_tags
 from study.tracking.note import Outcome, describe_study
+from study.tracking.redaction import first_line, redact_uri
 from study.tracking.state import RunState, iter_runs, read_state
 from study.tracking.store import check_uri, connect, ensure_experiment
 from study.tracking.view import VIEW_TAG, view_state
@@ -35,15 +36,26 @@ __all__ = ["Mirror", "MirrorItem", "SyncReport"]
 
 GIVE_UP_AFTER = 3
 """Failures in a row after which a pass leaves the store alone."""
+ANEW = "the trial was trained anew"
+TWICE = "a second run of its trial: a request was carried out after it had been given up"
 
 
 @dataclass
 class SyncReport:
-    """What one pass did. ``errors`` says why a trial could not be mirrored; nothing was raised."""
+    """What one pass did. ``errors`` says why a trial could not be mirrored; nothing was raised.
+
+    Attributes:
+        created: trials that have a run now and had none.
+        updated: trials whose run was brought up to date.
+        unchanged: trials of which MLflow held everything.
+        absent: trials that have not begun.
+        errors: what went wrong.
+    """
 
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    absent: int = 0
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -73,6 +85,7 @@ class Mirror:
         self._runs: dict[str, RunState] = {}
         self._quiet_until = 0.0
         self._last_error = ""
+        self._in_doubt = False
         self._experiment_tags: dict[str, str] = {}
 
     def prepare(self) -> list[str]:
@@ -84,24 +97,37 @@ class Mirror:
         """Id of the MLflow experiment; empty before the first pass that reached the store."""
         return self._experiment_id
 
-    def sync(self, items: Iterable[MirrorItem], *, force: bool = False) -> SyncReport:
+    def sync(
+        self,
+        items: Iterable[MirrorItem],
+        *,
+        force: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> SyncReport:
         """Bring MLflow up to date with ``items``; never raises.
 
         Args:
             items: the trials to look at. Those left out stay as they are.
             force: ask even a store that has just failed to answer; for the passes at start and end.
+            stop: asked before each trial; once it says so, the rest waits for another pass.
         """
-        report = SyncReport()
+        report, waiting = SyncReport(), list(items)
         if not force and time.monotonic() < self._quiet_until:
             report.errors.append(self._last_error)
             return report
+        if force and self._in_doubt:
+            self._client = None
         failures = 0
         try:
             self._open()
-            for item in items:
-                failures = self._try_item(item, report, failures)
+            while waiting and not stop():
+                failures = self._try_item(waiting[0], report, failures)
+                waiting.pop(0)
+            if waiting:
+                report.errors.append(f"MLflow at {redact_uri(self.uri)} is slow: {len(waiting)} trials wait")
         except Exception as error:
-            self._last_error = f"MLflow at {self.uri} cannot be reached, the rest waits: {_first_line(error)}"
+            where, problem = redact_uri(self.uri), first_line(error, self.uri)
+            self._last_error = f"MLflow at {where} cannot be reached, the rest waits: {problem}"
             report.errors.append(self._last_error)
             self._quiet_until = time.monotonic() + self.pause
         return report
@@ -127,7 +153,7 @@ class Mirror:
                     client.set_experiment_tag(self._experiment_id, name, value)
                     self._experiment_tags[name] = value
         except Exception as error:
-            return [f"description of the MLflow experiment: {_first_line(error)}"]
+            return [f"description of the MLflow experiment: {first_line(error, self.uri)}"]
         return []
 
     def _try_item(self, item: MirrorItem, report: SyncReport, failures: int) -> int:
@@ -138,10 +164,10 @@ class Mirror:
             report.errors.append(f"trial {item.trial.trial_id}: {error}")
         except Exception as error:
             # A call that failed may still have been carried out, so what we remember is in doubt.
-            self._client = None
+            self._client, self._in_doubt = None, True
             if failures + 1 >= GIVE_UP_AFTER:
                 raise
-            report.errors.append(f"trial {item.trial.trial_id}: {_first_line(error)}")
+            report.errors.append(f"trial {item.trial.trial_id}: {first_line(error, self.uri)}")
             return failures + 1
         return 0
 
@@ -156,12 +182,26 @@ class Mirror:
         if self._client is None:
             client = connect(self.uri)
             self._experiment_id = ensure_experiment(client, self.uri, self.study, self.artifact_root)
-            self._runs.clear()
-            for run in iter_runs(client, self._experiment_id):
-                # The runs come oldest first. A second run of a trial can only stem from a foreign hand.
-                self._runs.setdefault(run.data.tags.get("trial_id", run.info.run_id), read_state(run))
+            self._experiment_tags.clear()
+            self._runs = self._list_runs(client)
             self._client = client
         return self._client
+
+    def _list_runs(self, client: MlflowClient) -> dict[str, RunState]:
+        """The run of each trial. Of two runs of ours the one that holds less is taken away: a slow server may
+        carry out a request after we have given it up and made another.
+        """
+        runs: dict[str, RunState] = {}
+        for run in list(iter_runs(client, self._experiment_id)):
+            state = read_state(run)
+            other = runs.setdefault(run.data.tags.get("trial_id", run.info.run_id), state)
+            if other is state:
+                continue
+            kept, surplus = (other, state) if other.extent >= state.extent else (state, other)
+            runs[run.data.tags["trial_id"]] = kept
+            if surplus.tags.get("mlflow.source.name") == SOURCE_NAME:
+                retire_run(client, surplus, TWICE)
+        return runs
 
     def _sync_item(self, item: MirrorItem, report: SyncReport) -> None:
         client = self._open()
@@ -174,15 +214,16 @@ class Mirror:
         # Everything is read before anything is written: a file that cannot be read leaves MLflow as it was.
         start = read_start(item.folder)
         if start is None:
+            report.absent += 1
             return
         lines = read_metrics(item.folder)
         record = read_record(item.folder) if stamp else None
         state = before
         if state is not None and state.contradicts(lines, ended=record is not None):
-            retire_run(client, state)
+            retire_run(client, state, ANEW)
             state = None
         if state is None:
-            state = create_run(client, self._experiment_id, item, tags, float(start["started_at"]))
+            state = create_run(client, self._experiment_id, tags, float(start["started_at"]))
             report.created += 1
         after = write_progress(client, state, item, tags, lines)
         if record is not None:
@@ -193,7 +234,3 @@ class Mirror:
         if state is before:
             report.updated += after != before
             report.unchanged += after == before
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else error!r}"

@@ -16,6 +16,8 @@ from study.spec.trial import Trial, canonical_json, identity_dump
 STATUS_OF_RUN = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 """Status of a record to status of its MLflow run."""
 
+SOURCE_NAME = "run_study.py"
+"""By this runs of ours are known."""
 REASON_LENGTH = 2000
 TAG_LENGTH = 5000
 """MLflow refuses longer texts in a tag, at 8,000 characters."""
@@ -74,7 +76,7 @@ def row_tags(trial: Trial, rows: tuple[TableRow, ...]) -> dict[str, str]:
     """Tags known before a trial runs."""
     return {
         "mlflow.runName": run_name(rows),
-        "mlflow.source.name": "run_study.py",
+        "mlflow.source.name": SOURCE_NAME,
         "mlflow.source.type": "LOCAL",
         "trial_id": trial.trial_id,
         "tables": ", ".join(dict.fromkeys(row.experiment for row in rows)),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 
+from study.tracking.database import StoredRun, read_runs
 from study.tracking.folder import MetricLine, digest_metrics
+from study.tracking.store import sqlite_path
 
 STATE_TAG = "mirror"
 PAGE = 1000
@@ -38,6 +41,11 @@ class RunState:
     steps: int = 0
     digest: str = ""
     record: str = ""
+
+    @property
+    def extent(self) -> tuple[bool, int, bool]:
+        """Grows with what MLflow holds of the trial."""
+        return bool(self.record), self.steps, self.has_params
 
     def mark(self) -> dict[str, str]:
         """The tag that lets the next process continue from here."""
@@ -71,7 +79,12 @@ def read_state(run: Run) -> RunState:
 
 
 def iter_runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
-    """Every active run of the experiment, oldest first."""
+    """Every active run of the experiment, oldest first; from the database itself where that is a local file."""
+    path = sqlite_path(client.tracking_uri)
+    if path is not None:
+        with suppress(sqlite3.Error):
+            yield from [_as_entity(run) for run in read_runs(path, experiment_id)]
+            return
     token: str | None = None
     while True:
         page = client.search_runs(
@@ -81,3 +94,23 @@ def iter_runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
         token = page.token
         if not token:
             return
+
+
+def _as_entity(run: StoredRun) -> Run:
+    """``run`` as MLflow's client gives it, as far as anything here looks at it."""
+    info = RunInfo(
+        run.run_id,
+        run.experiment_id,
+        "",
+        run.status,
+        run.started,
+        run.ended,
+        "active",
+        artifact_uri=run.artifact_uri,
+        run_name=run.name,
+    )
+    # A value that was logged at several steps has one here, the last; its time is not read.
+    metrics = [Metric(name, value, 0, 0) for name, value in run.metrics.items()]
+    params = [Param(name, text) for name, text in run.params.items()]
+    tags = [RunTag(name, text) for name, text in run.tags.items()]
+    return Run(info, RunData(metrics, params, tags))

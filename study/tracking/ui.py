@@ -18,6 +18,7 @@ from mlflow.entities import Experiment
 
 from study.errors import StoreError
 from study.tracking import SETTINGS
+from study.tracking.redaction import public_base, redact_uri
 from study.tracking.store import connect, find_experiment, is_server, sqlite_path
 from study.tracking.view import runs_url
 
@@ -50,7 +51,7 @@ def serve(
     experiment = _find(uri, study)
     if is_server(uri):
         if on_ready is not None:
-            on_ready(runs_url(uri, experiment.experiment_id, experiment.tags))
+            on_ready(runs_url(public_base(uri), experiment.experiment_id, experiment.tags))
         return
     chosen = _choose_port(host, port)
     with _server(uri, host, chosen) as process:
@@ -67,7 +68,7 @@ def _find(uri: str, study: str) -> Experiment:
         raise StoreError(f"{path}: no such database; run `launch` first")
     experiment = find_experiment(connect(uri), study)
     if experiment is None:
-        raise StoreError(f"{uri}: holds no study '{study}'; run `launch` first")
+        raise StoreError(f"{redact_uri(uri)}: holds no study '{study}'; run `launch` first")
     return experiment
 
 
@@ -87,14 +88,14 @@ def _choose_port(host: str, port: int | None) -> int:
 @contextmanager
 def _server(uri: str, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The server in a process group of its own, which ends with this block, SIGTERM included."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", host]
-    command += ["--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     # Only the main thread may handle signals; another one leaves them to whoever owns the process.
     numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
     previous = {number: signal.signal(number, _interrupt) for number in numbers}
     process = subprocess.Popen(
         command,
-        env=os.environ | SETTINGS | LIGHT,
+        # Everybody on this machine can read the arguments of a process, only its owner the environment.
+        env=os.environ | SETTINGS | LIGHT | {"MLFLOW_BACKEND_STORE_URI": uri},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

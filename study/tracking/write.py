@@ -47,22 +47,21 @@ class MirrorItem:
     running: bool = False
 
 
-def create_run(
-    client: MlflowClient, experiment_id: str, item: MirrorItem, tags: dict[str, str], started_at: float
-) -> RunState:
-    """A new run for the trial of ``item``; ``started_at`` counts seconds since 1970."""
+def create_run(client: MlflowClient, experiment_id: str, tags: dict[str, str], started_at: float) -> RunState:
+    """A new run with these ``tags``; ``started_at`` counts seconds since 1970."""
     tags = tags | {"status": "running"}
     run = client.create_run(
         experiment_id, start_time=int(started_at * 1000), tags=tags, run_name=tags["mlflow.runName"]
     )
-    dataset = Dataset(item.trial.settings.data.type, item.trial.data_digest[:36], "local", "")
-    client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset)])
     return RunState(run.info.run_id, tags)
 
 
-def retire_run(client: MlflowClient, state: RunState) -> None:
-    """Take away a run whose trial was trained anew: metrics in MLflow can be added, never replaced."""
-    client.set_tag(state.run_id, "superseded", "the trial was trained anew")
+def retire_run(client: MlflowClient, state: RunState, reason: str) -> None:
+    """Take away a run that another replaces; MLflow keeps it among the deleted ones, with ``reason``.
+
+    That of a trial trained anew must go: metrics in MLflow can be added, never replaced.
+    """
+    client.set_tag(state.run_id, "superseded", reason)
     client.delete_run(state.run_id)
 
 
@@ -83,6 +82,9 @@ def write_progress(
     after = replace(state, tags=state.tags | new_tags, has_params=True)
     if missing:
         after = replace(after, steps=len(lines), digest=digest_metrics(lines))
+    if params:
+        dataset = Dataset(item.trial.settings.data.type, item.trial.data_digest[:36], "local", "")
+        client.log_inputs(state.run_id, datasets=[DatasetInput(dataset)])
     _log(client, state.run_id, metrics, params, new_tags | after.mark())
     return after
 

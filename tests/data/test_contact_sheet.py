@@ -6,9 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from study.data.contact_sheet import LABEL_WIDTH, MARGIN, draw_contact_sheet
+from study.data.contact_sheet import (
+    LABEL_WIDTH,
+    MARGIN,
+    MOST_CLASSES,
+    SheetRow,
+    draw_contact_sheet,
+    paint_sheet,
+    wrap_text,
+)
 from study.data.manifest import Manifest, VideoEntry
 from study.data.readers.base import ArrayReader
 from study.errors import DataError
@@ -50,3 +58,39 @@ def test_an_empty_split_is_named(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path, ("a",), {}, (), ())
     with pytest.raises(DataError, match="the split 'train' holds no videos"):
         draw_contact_sheet(manifest, tmp_path / "s.png", split="train")
+
+
+def test_of_many_classes_some_are_shown(tmp_path: Path) -> None:
+    entries = tuple(VideoEntry(f"v{label}", "v.mp4", label) for label in range(174))
+    manifest = Manifest(tmp_path, tuple(f"class {label}" for label in range(174)), {}, (), entries)
+    path = draw_contact_sheet(manifest, tmp_path / "s.png", columns=2, tile=16, opener=decode_gray)
+    assert Image.open(path).height == MOST_CLASSES * (16 + MARGIN) + MARGIN
+
+
+def test_each_row_is_opened_by_its_own_opener() -> None:
+    def decode_white(entry: VideoEntry) -> ArrayReader:
+        return ArrayReader(np.full((3, 8, 8, 3), 200, np.uint8))
+
+    entry = VideoEntry("a", "a.mp4", 0)
+    rows = [SheetRow("first", entry, decode_gray), SheetRow("second", entry, decode_white)]
+    sheet = np.asarray(paint_sheet(rows, columns=2, tile=40))
+    left, step = LABEL_WIDTH + 20, 40 + MARGIN
+    assert [int(sheet[MARGIN + 20 + row * step, left, 0]) for row in (0, 1)] == [0, 200]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "short\n99 %",
+        "Pretending to put something into something but missing so that it falls somewhere else entirely\n99 %",
+        "Supercalifragilisticexpialidocious" * 8 + "\n99 %",
+        "99 %",
+    ],
+)
+def test_texts_fit_into_their_column_and_keep_their_last_line(text: str) -> None:
+    font = ImageFont.load_default(13)
+    lines = wrap_text(text, font, 100, 5).split("\n")
+    assert len(lines) <= 5
+    assert all(font.getlength(line) <= 100 for line in lines)
+    assert lines[-1] == "99 %"
+    assert ("…" in "".join(lines)) == (len(text) > 20)

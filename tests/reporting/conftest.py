@@ -4,19 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from study.analysis.claims.result import ClaimResult, Estimate
 from study.analysis.published import load_published
 from study.analysis.tables import ExperimentView, TrialRef
 from study.reporting.report import ReportSource
 from study.spec.resolved import Experiment, Row
 from tests import fabricated
 
-NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+NASTY = '<script>alert("x")</script> & $x_1$ | 100% \\ #{y}~^\''
+CLAIMS = (
+    ClaimResult(
+        name="hybrid-above-merge",
+        says="Hybrid is more accurate than merge.",
+        place="section 4.5",
+        published="46.8 %; 45.9 %",
+        verdict="supported",
+        reason="The interval is above zero.",
+        scope="laptop study: synthetic motion",
+        experiments=("table7",),
+        estimates=(
+            Estimate(
+                "STH hybrid minus STH merge, top-1", 2.25, "points", 0.5, 4.0, p_value=0.012, p_holm=0.024,
+                repeats=(0, 1), by_repeat=(2.0, 2.5),
+            ),
+        ),
+    ),
+    ClaimResult(
+        name="smaller",
+        says="It has fewer parameters than the 2D network.",
+        place="abstract",
+        published="22.0 M; 24.4 M",
+        verdict="contradicted",
+        reason="Counted at the paper's scale.",
+        scope="",
+        experiments=("table6",),
+        estimates=(Estimate("p=1/4 over p=0, parameters", 1.25, "ratio"),),
+    ),
+    ClaimResult(
+        name="faster",
+        says="It is 10.7 times as fast as I3D.",
+        place="section 4.3",
+        published="10.7",
+        verdict="untestable",
+        reason="No trial measures speed: needs a GPU.",
+        scope="",
+        experiments=("table9",),
+    ),
+)  # fmt: skip
 TOP1 = {
     "p=0": 0.5,
     "p=1/4": 0.8,
@@ -58,7 +97,7 @@ def fabricate(experiments: Sequence[Experiment], outcomes: dict[tuple[str, int],
         views.append(ExperimentView(experiment, trials, published))
     frame = pd.DataFrame(list(runs.values())) if runs else pd.DataFrame(columns=["trial_id", "status"])
     columns = ["trial_id", "index", "site", "stage", "alpha_s", "alpha_t"]
-    return ReportSource("study", views, frame, pd.DataFrame(attention, columns=columns), NOW)
+    return ReportSource("study", views, frame, pd.DataFrame(attention, columns=columns))
 
 
 def run_row(trial: Any, outcome: str, top1: float) -> dict[str, Any]:

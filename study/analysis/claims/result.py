@@ -20,7 +20,7 @@ class Estimate:
         high: upper end.
         level: what the interval is meant to hold, a fraction.
         p_value: two-sided, of the hypothesis of no difference; None where there is no test.
-        p_holm: the same, corrected over all claims of the report that were tested.
+        p_holm: the same, corrected over all comparisons that claims make in the same experiment.
         repeats: numbers of the repeats it rests on; empty for counts.
         by_repeat: the estimate in each of them, in ``unit``.
     """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from scipy import stats
@@ -56,8 +57,8 @@ class Delta:
             would, None where fewer than three repeats say nothing about it.
         over_videos: what can be said of these trained networks on new videos, whatever ``varies``; with fewer than
             three repeats the same as above. It is narrower, and no claim about the recipes.
-        bootstrap: interval of the bootstrap nested in repeats and videos, points; see
-            :mod:`study.analysis.statistics.bootstrap` for what it is worth.
+        hits: what it was computed from.
+        seed: of the bootstrap.
     """
 
     points: float
@@ -74,7 +75,16 @@ class Delta:
     detectable: float
     repeats_needed: float | None
     over_videos: Inference
-    bootstrap: tuple[float, float]
+    hits: PairedHits = field(repr=False, compare=False)
+    seed: int = 0
+
+    @cached_property
+    def bootstrap(self) -> tuple[float, float]:
+        """Interval of the bootstrap nested in repeats and videos, points; see
+        :mod:`study.analysis.statistics.bootstrap` for what it is worth. Computed when it is first asked for: it takes
+        longer than all the rest.
+        """
+        return bootstrap_interval(self.hits, self.level, seed=self.seed)
 
     def __post_init__(self) -> None:
         if not self.low <= self.points <= self.high:
@@ -119,7 +129,8 @@ def compare(hits: PairedHits, level: float = LEVEL, seed: int = 0) -> Delta:
         detectable=100 * detect(layout, alpha),
         repeats_needed=count_repeats_needed(layout, alpha) if several else None,
         over_videos=over_videos,
-        bootstrap=bootstrap_interval(hits, level, seed=seed),
+        hits=hits,
+        seed=seed,
     )
 
 

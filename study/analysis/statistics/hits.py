@@ -93,6 +93,15 @@ def find_hits(parts: Sequence[ViewScores], protocols: Sequence[Sequence[str]], k
     return VideoHits(first[0], first[1], (ranked == first[1][:, None]).any(axis=1))
 
 
+def pool_folds(folds: Mapping[int, VideoHits]) -> VideoHits:
+    """The videos of several folds side by side, each called "fold/video"; a video may be in more than one."""
+    videos = np.concatenate([np.char.add(f"{fold}/", hits.video_ids) for fold, hits in folds.items()])
+    order = _sort_videos(videos)
+    labels = np.concatenate([hits.labels for hits in folds.values()])
+    right = np.concatenate([hits.hits for hits in folds.values()])
+    return VideoHits(videos[order], labels[order], right[order])
+
+
 def pair_hits(arm: Mapping[int, VideoHits], baseline: Mapping[int, VideoHits]) -> PairedHits:
     """The hits of both arms in the repeats that both have, by number of the repeat.
 

@@ -24,8 +24,10 @@ NODES = 160
 """Points of the integral over the repeats' variance; a smooth integrand, so the trapezoid rule is all but exact."""
 CUT = 1e-11
 """Tail of the chi-square distribution that is left out at either end; no p-value is smaller."""
-HALVINGS = 32
-"""Steps of bisection: ten digits."""
+EXACT = 1e-11
+"""Relative difference from the level at which an interval's end is found."""
+MOST_STEPS = 60
+"""Steps that even bisection alone does not need."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -75,8 +77,19 @@ def half_width(
     # Beyond this bound lies less than alpha: at most half of it for either part alone.
     normal, student = stats.norm.isf(alpha / 4), stats.t.isf(alpha / 4, repeats - 1)
     high = normal * np.sqrt(of_videos) + student * np.sqrt(measured)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        inside = 2 * special.ndtr(-middle[:, None] / sigmas) @ weights > alpha
-        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    return np.asarray((low + high) / 2)
+    # As if the two parts were one normal number; exact where one of them is 0.
+    normal, student = stats.norm.isf(alpha / 2), stats.t.isf(alpha / 2, repeats - 1)
+    width = np.minimum(np.hypot(normal * np.sqrt(of_videos), student * np.sqrt(measured)), high)
+    for _ in range(MOST_STEPS):
+        scaled = width[:, None] / sigmas
+        beyond = 2 * special.ndtr(-scaled) @ weights
+        found = np.abs(beyond - alpha) <= EXACT * alpha
+        if found.all():
+            break
+        low, high = np.where(beyond > alpha, width, low), np.where(beyond > alpha, high, width)
+        # Newton's step for the logarithm of the tail, which is all but a parabola; bisection where it leads astray.
+        density = 2 * (np.exp(-scaled * scaled / 2) / sigmas) @ weights / np.sqrt(2 * np.pi)
+        step = width + beyond * np.log(beyond / alpha) / density
+        step = np.where((low < step) & (step < high), step, (low + high) / 2)
+        width = np.where(found, width, step)
+    return np.asarray(width)

@@ -79,8 +79,21 @@ def count_repeats_needed(layout: Layout, alpha: float) -> float:
 
     if not suffices(MOST_REPEATS):
         return math.inf
+    # Close in on the number from what normal theory makes it: a design is dear to judge.
     low, high = LEAST_REPEATS - 1, MOST_REPEATS
+    middle = _guess_repeats(layout, alpha)
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffices(middle) else (middle, high)
+        middle = min(max(middle, low + 1), high - 1)
+        if suffices(middle):
+            high, middle = middle, min((low + middle) // 2, round(0.8 * middle))
+        else:
+            low, middle = middle, min((middle + high) // 2, round(1.25 * middle) + 1)
     return high
+
+
+def _guess_repeats(layout: Layout, alpha: float) -> int:
+    """About how many repeats it takes, as if their variance were known."""
+    scale = special.ndtri(1 - alpha / 2) + special.ndtri(POWER)
+    left = (abs(layout.mean) / scale) ** 2 - layout.variance_between_videos
+    most = layout.planned_variance_of_one_repeat / MOST_REPEATS
+    return MOST_REPEATS if left <= most else math.ceil(layout.planned_variance_of_one_repeat / left) + 1

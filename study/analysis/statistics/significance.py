@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,4 +43,8 @@ def correct_holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """
     if not p_values:
         return ()
-    return tuple(float(p) for p in multipletests(p_values, method="holm")[1])
+    gc.freeze()  # multipletests collects garbage, which takes a second where thousands of trials are in memory
+    try:
+        return tuple(float(p) for p in multipletests(p_values, method="holm")[1])
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,55 @@
+"""Training curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from study.reporting.colors import Look
+from study.reporting.figures.style import WIDTH, add_legend, draw_mean_and_spread, styled, wrap
+
+PANELS = {
+    "train/loss": ("training loss", 1.0),
+    "train/top1": ("training top-1, %", 100.0),
+    "val/top1": ("validation top-1, %", 100.0),
+}
+"""Title of the panel of each metric, and what its values are multiplied by."""
+
+
+def draw_training_curves(frame: pd.DataFrame, title: str, looks: Mapping[str, Look]) -> Figure:
+    """Loss and accuracy by epoch, one panel a metric.
+
+    Args:
+        frame: ``arm``, ``repeat``, ``metric`` (a key of ``PANELS``), ``epoch``, ``value``; a row a repeat, metric and
+            epoch. Metrics that were measured in fewer than two epochs have no panel.
+        title: title of the figure.
+        looks: of each arm, by the name in ``arm``; curves come in this order.
+    """
+    metrics = list_panels(frame)
+    with styled():
+        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+        handles: dict[str, Artist] = {}
+        for axes, metric in zip(panels, metrics, strict=True):
+            label, factor = PANELS[metric]
+            part = frame[frame["metric"] == metric]
+            for name, look in looks.items():
+                own = part[part["arm"] == name]
+                if len(own):
+                    scaled = own.assign(value=factor * own["value"])
+                    handles[name] = draw_mean_and_spread(axes, scaled, "epoch", "value", look)
+            axes.set(xlabel="epoch", title=label)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        add_legend(figure, handles)
+        figure.suptitle(wrap(title, 90), fontsize=11)
+    return figure
+
+
+def list_panels(frame: pd.DataFrame) -> list[str]:
+    """The metrics of ``frame`` that have a curve: values of two epochs or more."""
+    epochs = frame.groupby("metric")["epoch"].nunique()
+    return [metric for metric in PANELS if epochs.get(metric, 0) > 1]
