@@ -165,6 +165,15 @@ def launch(
             show_default=False,
         ),
     ] = None,
+    wait_for_nodes: Annotated[
+        str | None,
+        typer.Option(
+            "--wait-for-nodes",
+            metavar="DURATION",
+            help="With --address: wait so long (10m) for a cluster that grows when asked to hold the trials.",
+            show_default=False,
+        ),
+    ] = None,
     engine: Annotated[
         Engine, typer.Option("--engine", help="ray, or inline: one trial after the other in this process.")
     ] = Engine.ray,
@@ -190,6 +199,7 @@ def launch(
         retry=frozenset(state.value for state in retry or ()),
         engine=engine.value,
         budget=parse_duration(budget) if budget else None,
+        wait_seconds=parse_duration(wait_for_nodes) if wait_for_nodes else 0.0,
     )
     raise typer.Exit(run(study, options))
 

@@ -46,6 +46,8 @@ class LaunchOptions:
     engine: str = "ray"
     budget: float | None = None
     """Seconds after which no block of trials is begun that would not end in time; None for no limit."""
+    wait_seconds: float = 0.0
+    """How long to wait for nodes of a cluster that can hold the trials."""
 
 
 def launch(study: Study, options: LaunchOptions) -> int:
@@ -177,7 +179,7 @@ def _executor(options: LaunchOptions) -> Executor:
         return InlineExecutor()
     from study.running.ray_tune import RayExecutor
 
-    return RayExecutor(address=options.address, max_concurrent=options.max_concurrent)
+    return RayExecutor(options.address, options.max_concurrent, options.wait_seconds)
 
 
 def _guess_concurrent(todo: Sequence[PlannedTrial]) -> int:

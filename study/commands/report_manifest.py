@@ -25,13 +25,17 @@ COVERED = (
     "study.commands",
     "study.cost.architecture",
     "study.cost.oracle",
+    "study.data.contact_sheet",
     "study.scores",
+    "study.tracking.database",
     "study.tracking.read",
 )
 """Packages whose code decides what a report says about given trials; the trials' own code is in their marks."""
 NEVER_SHOWN = frozenset(
     {
+        "study.commands.progress",
         "study.commands.report_manifest",
+        "study.commands.sync",
         "study.commands.tracking",
         "study.reporting.manifest",
     }

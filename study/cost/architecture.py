@@ -34,7 +34,7 @@ class Stage(ArchitecturePart):
     output: tuple[int, ...]
     """Size (C, T, H, W) of what it gives for one clip; (C, T) or (C,) where space or time are gone."""
     layers: tuple[Layer, ...]
-    """Layers with kernels; of a row of blocks those of its last one, shortcuts left out."""
+    """Layers with kernels; of a row of blocks those of its last one, which has no shortcut."""
     blocks: int
     """Number of residual blocks; 1 for what is none."""
     params: int

@@ -15,8 +15,6 @@ from study.models.build import build_model
 from study.models.recognizer import Recognizer
 from study.spec.model import InitSpec, ModelSpec
 
-SHORTCUT = "downsample"
-"""Children of a residual block that are no part of its branch."""
 IMAGES = ("N*T", "C", "H", "W")
 """Dimensions of frames that are folded into the batch."""
 
@@ -98,7 +96,7 @@ def _list_layers(network: Recognizer, prefix: str, watch: _Watch, kinds: dict[st
     done: list[str] = []
     for name, module in network.get_submodule(prefix).named_modules(prefix=prefix):
         inside = any(name.startswith(f"{outer}.") for outer in done)
-        if inside or SHORTCUT in name.removeprefix(prefix).split(".") or name not in watch.shapes:
+        if inside or name not in watch.shapes:
             continue
         if name in kinds or isinstance(module, nn.Conv2d | nn.Conv3d):
             done.append(name)

@@ -2,6 +2,12 @@
 
 Two lines an attempt, one when it begins and one when it ends. An attempt without a second line died with its process
 or machine. The file is only ever added to, and outlives the record that a new attempt takes away.
+
+Only one attempt writes at a time. A worker may outlive its scheduler's belief in it (its node was declared dead, its
+driver was killed) and train on while the next attempt begins elsewhere. The next one notes that it begins, then waits
+for the lock of the folder, which the kernel or the file server takes from the dead. The older one looks after each of
+its epochs whether another attempt has begun, and then stops; the next goes on from the epoch that it finished. Nobody
+holds the lock while an epoch is reported: to a scheduler that has given its worker up that can take for ever.
 """
 
 from __future__ import annotations
@@ -15,12 +21,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from study.errors import StoreError
 from study.running.executor import Place
 from study.running.failures import classify
 from study.spec.record import TrialRecord
 from study.spec.trial import Trial
 
 ATTEMPTS_FILE = "attempts.jsonl"
+LOCK_FILE = "attempt.lock"
+WAIT_SECONDS = 3600.0
+"""How long an attempt waits for the one before it, which ends after an epoch at most unless it hangs."""
+
+Run = Callable[[Trial, Place, Callable[[int], None]], TrialRecord]
+"""What an attempt runs, as :func:`study.running.run_trial.run_trial`."""
+
+
+class Superseded(BaseException):
+    """Another attempt at the same trial has begun; this one leaves it the folder.
+
+    Not an Exception: like KeyboardInterrupt it passes through a trial without becoming its record.
+    """
 
 
 @dataclass(frozen=True)
@@ -72,7 +94,7 @@ def read_attempts(folder: Path) -> list[Attempt]:
     """The attempts at the trial of ``folder``, oldest first. A line that was cut short is left out."""
     path = folder / ATTEMPTS_FILE
     attempts: dict[int, Attempt] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             entry = json.loads(line)
             number = int(entry.pop("attempt"))
@@ -80,23 +102,82 @@ def read_attempts(folder: Path) -> list[Attempt]:
                 attempts[number] = replace(attempts[number], **entry)
             else:
                 attempts[number] = Attempt(number, **entry)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
     return list(attempts.values())
 
 
-def run_attempt(trial: Trial, place: Place, tick: Callable[[int], None]) -> TrialRecord:
-    """:func:`study.running.run_trial.run_trial`, noted as an attempt; arguments and result are its own."""
-    from study.running.run_trial import run_trial
+def is_newest(folder: Path, number: int) -> bool:
+    """Whether attempt ``number``, which this process began, is the last one that was begun."""
+    attempts = read_attempts(folder)
+    # Two that began in the same instant have one number; the line that was written last decides.
+    mine = (number, socket.gethostname(), os.getpid())
+    return not attempts or (attempts[-1].number, attempts[-1].host, attempts[-1].pid) == mine
 
+
+def run_attempt(
+    trial: Trial, place: Place, tick: Callable[[int], None], run: Run | None = None
+) -> TrialRecord:
+    """:func:`study.running.run_trial.run_trial`, noted as an attempt and alone in the trial's folder.
+
+    Args:
+        trial: what to run.
+        place: where.
+        tick: called with the number of epochs done after each.
+        run: what runs the trial; ``run_trial`` when None.
+
+    Raises:
+        Superseded: when a newer attempt has begun.
+        StoreError: when the attempt before this one does not let go of the folder.
+    """
+    work = run or _load_run_trial()
     number = begin_attempt(place.folder)
+    lock = FileLock(place.folder / LOCK_FILE)
+
+    def tick_apart(epoch: int) -> None:
+        if not is_newest(place.folder, number):
+            raise Superseded
+        lock.release()
+        tick(epoch)
+        _acquire(lock, place.folder, number)
+
     try:
-        record = run_trial(trial, place, tick)
+        _acquire(lock, place.folder, number)
+        record = work(trial, place, tick_apart)
     except BaseException as error:
         end_attempt(place.folder, number, error)
         raise
+    finally:
+        lock.release()
     end_attempt(place.folder, number, record)
     return record
+
+
+def _load_run_trial() -> Run:
+    """Imported when it is first needed: torch comes with it."""
+    from study.running.run_trial import run_trial
+
+    return run_trial
+
+
+def _acquire(lock: FileLock, folder: Path, number: int) -> None:
+    """Take the folder of a trial for attempt ``number``, once whoever is at work there has stopped.
+
+    Raises:
+        Superseded: when a newer attempt has begun.
+        StoreError: when the attempt before this one hangs.
+    """
+    try:
+        lock.acquire(timeout=WAIT_SECONDS, poll_interval=0.2)
+    except Timeout:
+        others = [a for a in read_attempts(folder) if a.ended_at is None and a.number != number]
+        who = f"process {others[-1].pid} on {others[-1].host}" if others else "another process"
+        raise StoreError(
+            f"{folder}: {who} has held this trial for {WAIT_SECONDS / 60:.0f} minutes without finishing an epoch; "
+            "end it, then launch again"
+        ) from None
+    if not is_newest(folder, number):
+        raise Superseded
 
 
 def _append(folder: Path, entry: dict[str, Any]) -> None:

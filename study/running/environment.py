@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
-from functools import cache
 from importlib import metadata
-from pathlib import Path
 
 import torch
 
+from study.running.commit import find_commit
 from study.spec.record import Environment
 
 LIBRARIES = ("torch", "torchvision", "fvcore", "decord", "av", "numpy", "ray", "mlflow")
@@ -38,21 +36,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-@cache
-def find_commit() -> str | None:
-    """The git commit of this code, with "-dirty" when tracked files differ from it; None outside a checkout."""
-    here = Path(__file__).resolve().parent
-    try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return run.stdout.strip() or None

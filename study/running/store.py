@@ -6,12 +6,14 @@
 <store>/costs/            counted costs
 <store>/mlflow.db         MLflow's SQLite database, with artifacts in mlflow-artifacts/
 <store>/report/           the last report
+<store>/imports/<digest>/ manifest, specs and report of an archive that was imported
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from filelock import FileLock, Timeout
 
 from study.errors import StoreError
 from study.spec.record import TrialRecord, load_record
+
+DEBRIS_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,21 @@ class Store:
 
 
 def discard_attempt(folder: Path) -> None:
-    """Take away what an attempt left in a trial's folder, so that the trial begins anew."""
-    for name in ("record.json", "checkpoint.pt", "metrics.jsonl", "trial.json", "scores.npz"):
+    """Take away what an attempt left in a trial's folder, so that the trial begins anew.
+
+    The record goes last: without it, the weights of an attempt that is to be forgotten would be gone on from by
+    whoever comes after this process was killed in between.
+    """
+    for name in ("checkpoint.pt", "metrics.jsonl", "scores.npz", "trial.json", "record.json"):
         (folder / name).unlink(missing_ok=True)
+
+
+def clear_debris(folder: Path) -> None:
+    """Take away unfinished files of processes that were killed while they wrote; a checkpoint's may be large.
+
+    Only what is older than an hour: a process that is still at it would lose its file.
+    """
+    for path in folder.glob(".*"):
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > DEBRIS_SECONDS:
+                path.unlink()

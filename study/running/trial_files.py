@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from study.errors import StoreError
 from study.scores import ViewScores, dump_scores, load_scores
 from study.spec.record import write_atomically
 
@@ -38,6 +39,17 @@ def write_scores(folder: Path, scores: ViewScores | None) -> None:
 
 
 def read_scores(folder: Path, protocols: Mapping[str, Sequence[str]]) -> ViewScores | None:
-    """The scores of a trial; None when it has none. ``protocols`` are those of its record."""
+    """The scores of a trial; None when it has none. ``protocols`` are those of its record.
+
+    Raises:
+        StoreError: when the file is damaged.
+    """
     path = folder / SCORES_FILE
-    return load_scores(path, protocols) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return load_scores(path, protocols)
+    except StoreError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged files
+        raise StoreError(f"{path}: no readable scores: {type(error).__name__}: {error}") from None

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 from study.errors import StoreError
 from study.tracking.folder import read_metrics, read_record, read_start, stamp_record
-from study.tracking.names import SOURCE_NAME, metric_name, row_tags
+from study.tracking.names import SOURCE_NAME, final_metrics, metric_name, row_tags
 from study.tracking.note import Outcome, describe_study
 from study.tracking.redaction import first_line, redact_uri
 from study.tracking.state import RunState, iter_runs, read_state
@@ -219,7 +219,11 @@ class Mirror:
         lines = read_metrics(item.folder)
         record = read_record(item.folder) if stamp else None
         state = before
-        if state is not None and state.contradicts(lines, ended=record is not None):
+        anew = state is not None and (
+            state.contradicts(lines, ended=record is not None)
+            or (record is not None and state.misstates(final_metrics(record)))
+        )
+        if state is not None and anew:
             retire_run(client, state, ANEW)
             state = None
         if state is None:

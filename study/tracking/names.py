@@ -150,6 +150,11 @@ def record_metrics(record: TrialRecord) -> Iterator[tuple[str, int, float]]:
         yield "attention/alpha_t", block.index, block.alpha_t
 
 
+def final_metrics(record: TrialRecord) -> dict[str, float]:
+    """The accuracies of the last evaluation, by the names they have in MLflow."""
+    return {name: value for name, _, value in record_metrics(record) if name.startswith("final/")}
+
+
 def _flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for key, item in value.items():

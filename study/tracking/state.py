@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from mlflow import MlflowClient
@@ -50,6 +51,12 @@ class RunState:
     def mark(self) -> dict[str, str]:
         """The tag that lets the next process continue from here."""
         return {STATE_TAG: json.dumps({"steps": self.steps, "digest": self.digest, "record": self.record})}
+
+    def misstates(self, finals: Mapping[str, float]) -> bool:
+        """Whether MLflow holds other final metrics than these: of two values at one step it shows the one with the
+        later time, and clocks go back.
+        """
+        return any(self.finals.get(name, value) != value for name, value in finals.items() if isfinite(value))
 
     def contradicts(self, lines: list[MetricLine], *, ended: bool) -> bool:
         """Whether the folder no longer continues what MLflow holds: the trial was trained anew.

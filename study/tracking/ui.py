@@ -88,7 +88,18 @@ def _choose_port(host: str, port: int | None) -> int:
 @contextmanager
 def _server(uri: str, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The server in a process group of its own, which ends with this block, SIGTERM included."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     # Only the main thread may handle signals; another one leaves them to whoever owns the process.
     numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
     previous = {number: signal.signal(number, _interrupt) for number in numbers}

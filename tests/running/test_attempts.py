@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from study import errors
-from study.running.attempts import ATTEMPTS_FILE, begin_attempt, end_attempt, read_attempts, run_attempt
+from study.running import attempts as attempts_module
+from study.running.attempts import (
+    ATTEMPTS_FILE,
+    Run,
+    begin_attempt,
+    end_attempt,
+    read_attempts,
+    run_attempt,
+)
 from study.running.executor import Place
 from study.running.failures import ADVICE, FailureClass, classify
 from study.running.store import Store, discard_attempt
-from study.spec.record import Failure
+from study.spec.record import Failure, TrialRecord
+from study.spec.trial import Trial
 from tests.running.conftest import toy_trial
 
 
@@ -80,3 +95,107 @@ def test_classes_of_failures(kind: str, message: str, expected: FailureClass) ->
 
 def test_every_class_has_advice() -> None:
     assert set(ADVICE) == set(FailureClass)
+
+
+def hold_and_report(folder: Path, trial: Trial, blocks: bool) -> subprocess.Popen[str]:
+    """A process at work on ``trial``: it reports an epoch for each line it reads, and may hang while it does."""
+    code = f"""
+import json, sys, time
+from pathlib import Path
+from study.running.attempts import run_attempt
+from study.running.executor import Place
+from study.spec.trial import Trial
+def run(trial, place, tick):
+    print("holds", flush=True)
+    for epoch, line in enumerate(sys.stdin, 1):
+        print("writes", flush=True)
+        tick(epoch)
+    raise AssertionError("not superseded")
+def tick(epoch):
+    if {blocks}:
+        print("hangs", flush=True)
+        time.sleep(3600)
+run_attempt(Trial.from_json(json.loads(sys.argv[2])), Place(Path(sys.argv[1]), Path(sys.argv[1])), tick, run)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder), json.dumps(trial.to_json())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "holds\n"
+    return process
+
+
+def test_an_attempt_that_was_given_up_stops_after_its_epoch(store: Store) -> None:
+    planned = toy_trial(store)
+    folder = store.folder(planned.trial_id)
+    old = hold_and_report(folder, planned.trial, blocks=False)
+    try:
+        assert old.stdin is not None
+        begun: list[float] = []
+
+        def run(trial: Trial, place: Place, tick: Callable[[int], None]) -> TrialRecord:
+            begun.append(time.monotonic())
+            raise KeyboardInterrupt
+
+        new = threading.Thread(target=attempt_quietly, args=(planned.trial, Place(folder, store.data), run))
+        new.start()
+        time.sleep(1.5)
+        assert not begun, "two attempts at work in one folder"
+        old.stdin.write("go\n")
+        old.stdin.flush()
+        stopped, error = old.communicate(timeout=30)
+        new.join(30)
+        assert begun
+        assert (stopped, "Superseded" in error) == ("writes\n", True)
+    finally:
+        old.kill()
+    outcomes = [(a.number, a.outcome, a.message) for a in read_attempts(folder)]
+    assert outcomes == [(1, "interrupted", "Superseded"), (2, "interrupted", "KeyboardInterrupt")]
+
+
+@pytest.mark.parametrize("end", ["hangs while it reports", "is killed"])
+def test_an_attempt_waits_neither_for_the_dead_nor_for_one_that_reports_to_nobody(
+    store: Store, end: str
+) -> None:
+    planned = toy_trial(store)
+    folder = store.folder(planned.trial_id)
+    old = hold_and_report(folder, planned.trial, blocks=end == "hangs while it reports")
+    try:
+        assert old.stdin is not None
+        assert old.stdout is not None
+        if end == "is killed":
+            old.kill()
+        else:
+            old.stdin.write("go\n")
+            old.stdin.flush()
+            assert [old.stdout.readline() for _ in range(2)] == ["writes\n", "hangs\n"]
+        record = run_attempt(planned.trial, Place(folder, store.data), lambda epoch: None)
+        assert record.status == "completed"
+    finally:
+        old.kill()
+        old.wait()
+    assert [(a.number, a.outcome) for a in read_attempts(folder)] == [(1, "died"), (2, "completed")]
+
+
+def test_an_attempt_that_cannot_have_its_folder_says_who_holds_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = toy_trial(store)
+    folder = store.folder(planned.trial_id)
+    old = hold_and_report(folder, planned.trial, blocks=False)
+    monkeypatch.setattr(attempts_module, "WAIT_SECONDS", 0.3)
+    try:
+        with pytest.raises(errors.StoreError, match=f"process {old.pid} on .* has held this trial"):
+            run_attempt(planned.trial, Place(folder, store.data), lambda epoch: None)
+    finally:
+        old.kill()
+        old.wait()
+
+
+def attempt_quietly(trial: Trial, place: Place, run: Run) -> None:
+    with suppress(KeyboardInterrupt):
+        run_attempt(trial, place, lambda epoch: None, run)

@@ -1,0 +1,152 @@
+"""What the harness adds to bare Ray Tune, and to a driver's memory.
+
+    uv run python -m benchmarks.scheduling                    trials that do nothing, against bare Tune
+    uv run python -m benchmarks.scheduling --memory 1000      the driver's resident memory over so many trials
+    uv run python -m benchmarks.scheduling --plan 10000       time to plan so many trials
+
+Both contestants use one Ray, the same settings and as many trials at a time, and take turns; each trial starts a process
+of its own and reports once. Ours unpacks its trial, notes its attempt in the store (two lines, flushed to the disk), holds
+the trial's lock and tells the progress table. What a real trial does besides, importing torch above all, is left out
+of both. Times on a shared machine mean little; ratios of neighbors in time mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.input_pipeline import resident_mib
+from study.running.executor import Job, Place
+from study.running.plan import make_plan
+from study.running.ray_tune import RayExecutor, run_jobs
+from study.running.ray_tune.connection import connected
+from study.running.ray_tune.listener import make_listener
+from study.running.store import Store
+from study.spec.loading import load_study
+from study.spec.record import TrialRecord
+from study.spec.trial import Trial
+
+ARMS = 9
+"""Distinct trials of tables 6, 7 and 8."""
+
+
+def main() -> None:
+    """Parse the arguments, run, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=40, help="trials of a turn")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
+    parser.add_argument("--concurrent", type=int, default=2, help="trials at a time")
+    parser.add_argument(
+        "--memory", type=int, default=0, help="trials to watch the driver's memory over; then stop"
+    )
+    parser.add_argument("--plan", type=int, default=0, help="trials to plan; then stop")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if arguments.plan:
+            print(time_plan(folder, arguments.plan))
+        elif arguments.memory:
+            print(watch_memory(folder, arguments.memory, arguments.concurrent))
+        else:
+            print(race(folder, arguments.trials, arguments.rounds, arguments.concurrent))
+
+
+def make_jobs(root: Path, count: int) -> list[Job]:
+    """Jobs of ``count`` distinct trials in a store of their own."""
+    store = Store.at(root)
+    study = load_study(["table6", "table7", "table8"], repeats=-(-count // ARMS))
+    trials = make_plan(study, store).trials[:count]
+    return [Job(planned.trial, Place(store.folder(planned.trial_id), store.data)) for planned in trials]
+
+
+def run_nothing(trial: Trial, place: Place, tick: Callable[[int], None]) -> TrialRecord:
+    """Stands for ``run_trial``."""
+    tick(1)
+    return TrialRecord.model_construct(status="completed", failure=None)
+
+
+class Listening:
+    """Notes the driver's memory when trials end."""
+
+    def __init__(self) -> None:
+        self.resident: list[float] = []
+
+    def started(self, trial_id: str) -> None:
+        """See :class:`study.running.executor.Events`."""
+
+    def epoch(self, trial_id: str, epoch: int) -> None:
+        """See :class:`study.running.executor.Events`."""
+
+    def ended(self, trial_id: str) -> None:
+        """See :class:`study.running.executor.Events`."""
+        self.resident.append(resident_mib())
+
+
+def race(folder: Path, trials: int, rounds: int, concurrent: int) -> str:
+    """Seconds a trial of both contestants, and the median of their ratio."""
+    seconds: dict[str, list[float]] = {"bare": [], "ours": []}
+    with connected(None):
+        for turn in range(rounds + 1):
+            for name, run in (("bare", run_bare), ("ours", run_ours)):
+                began = time.perf_counter()
+                run(folder / f"{name}{turn}", trials if turn else 4, concurrent)
+                if turn:  # the first turn warms caches
+                    seconds[name].append((time.perf_counter() - began) / trials)
+    ratios = [ours / bare for ours, bare in zip(seconds["ours"], seconds["bare"], strict=True)]
+    lines = [f"{trials} trials a turn, {concurrent} at a time, {rounds} turns each; medians"]
+    lines += [f"{name}: {statistics.median(values):.3f} s a trial" for name, values in seconds.items()]
+    told = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+    return "\n".join([*lines, f"ours / bare: {statistics.median(ratios):.3f} (turn by turn: {told})"])
+
+
+def run_ours(folder: Path, trials: int, concurrent: int) -> Listening:
+    """``trials`` that do nothing, as the executor runs them."""
+    jobs, events = make_jobs(folder, trials), Listening()
+    with tempfile.TemporaryDirectory() as scratch:
+        executor = RayExecutor(max_concurrent=concurrent, run_one=run_nothing)
+        run_jobs(executor, jobs, make_listener(events, None), None, scratch)
+    assert len(events.resident) == trials
+    return events
+
+
+def run_bare(folder: Path, trials: int, concurrent: int) -> None:
+    """``trials`` that do nothing, as Tune's documentation has it."""
+    from ray import tune
+
+    def trainable(config: dict[str, Any]) -> None:
+        tune.report({"epoch": 1})
+
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1}),
+        param_space={"trial": tune.grid_search(list(range(trials)))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
+        run_config=tune.RunConfig(name="tune", storage_path=str(folder), verbose=0),
+    )
+    assert tuner.fit().num_errors == 0
+
+
+def watch_memory(folder: Path, trials: int, concurrent: int) -> str:
+    """Resident memory of this process at tenths of ``trials``."""
+    with connected(None):
+        resident = run_ours(folder, trials, concurrent).resident
+    step = max(1, trials // 10)
+    rows = [f"{number:6d} trials: {resident[number - 1]:.1f} MiB" for number in range(step, trials + 1, step)]
+    return "\n".join(rows)
+
+
+def time_plan(folder: Path, trials: int) -> str:
+    """Seconds to plan ``trials`` of which the store holds none."""
+    began = time.perf_counter()
+    jobs = make_jobs(folder, trials)
+    return f"{len(jobs)} trials: loaded and planned in {time.perf_counter() - began:.2f} s"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Starting Ray on this machine, or joining a cluster, and waiting for what the trials need."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import study
+from study.errors import SchedulingError
+from study.running.commit import COMMIT_VARIABLE, find_commit
+from study.running.demand import describe_misfit, find_misfits
+from study.running.executor import Job
+from study.running.ray_token import protect_token_file, set_up_local_token
+
+logger = logging.getLogger(__name__)
+
+# All of these are read when Ray is imported or when its processes start.
+SETTINGS = {
+    # Tune prints nothing of its own; our progress table takes its place.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # No CSV, JSON and TensorBoard files beside our records; importing tensorboardX alone costs 0.5 GB.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Workers use the interpreter of the driver; Ray would otherwise start each through "uv run".
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # Trials are named by absolute paths and need no working directory of their own.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Tune's handler lets an interrupted ``fit`` return as if all trials had ended; without it we hear of it.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # The behavior of Ray's next release; it would otherwise warn about it at every start.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Binds every port of a local Ray to 127.0.0.1; a cluster of several machines must be without it."""
+WORKER_SETTINGS = ("RAY_CHDIR_TO_TRIAL_DIR",)
+"""Those that workers read themselves; on a cluster they do not inherit the driver's environment."""
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Start Ray here, or join the cluster at ``address``, for the duration of the block."""
+    if address is not None and "://" in address:
+        raise SchedulingError(
+            f"--address {address}: launch on a node of the cluster, with --address auto, or HOST:PORT of its head"
+        )
+    os.environ.update(SETTINGS | ({} if address else LOOPBACK))
+    set_up_local_token() if address is None else protect_token_file()
+    import ray
+
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=_describe_environment() if address else None,
+        )
+    except SystemExit:
+        # While Ray starts, SIGTERM meets a handler of its own.
+        raise KeyboardInterrupt from None
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        if address is None:
+            raise
+        raise SchedulingError(
+            f"--address {address}: {error}. Does `ray status --address …` answer on this machine, with the same "
+            "RAY_AUTH_MODE and token?"
+        ) from None
+    if threading.current_thread() is threading.main_thread():
+        # Ray has put its own handler in place, which aborts the process.
+        signal.signal(signal.SIGTERM, on_terminate)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _describe_environment() -> dict[str, Any]:
+    """What every worker of a cluster gets: this package, whatever is installed there, and settings."""
+    variables = {name: SETTINGS[name] for name in WORKER_SETTINGS}
+    commit = find_commit()
+    if commit:
+        variables[COMMIT_VARIABLE] = commit
+    return {
+        "py_modules": [str(Path(study.__file__).parent)],
+        "excludes": ["**/__pycache__"],
+        "env_vars": variables,
+    }
+
+
+def await_resources(jobs: Sequence[Job], address: str | None, seconds: float) -> None:
+    """Raise SchedulingError for what no node can hold, after ``seconds`` in which a cluster may have grown."""
+    import ray
+
+    deadline, asked = time.monotonic() + seconds, False
+    try:
+        while True:
+            offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+            misfits = find_misfits(jobs, offers)
+            if not misfits:
+                return
+            if time.monotonic() >= deadline:
+                raise SchedulingError(describe_misfit(misfits[0], offers, growing=address is not None))
+            if not asked:
+                asked = True
+                logger.warning("waiting up to %.0f s for a node with %s", seconds, misfits[0])
+                _ask_autoscaler(misfits)
+            time.sleep(1)
+    finally:
+        if asked:
+            _ask_autoscaler([])
+
+
+def _ask_autoscaler(bundles: list[dict[str, float]]) -> None:
+    """Ask for nodes that hold ``bundles``; the request stands until the next one."""
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=bundles)

@@ -1,0 +1,69 @@
+"""What Tune tells of its trials, passed on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from study.errors import SchedulingError
+from study.running.executor import Events
+from study.running.ray_tune.nodes import NodeWatch
+
+VITAL = frozenset({"raylet", "gcs_server"})
+
+
+def _check_processes() -> None:
+    """Raise SchedulingError when a process has died that Ray cannot do without: Tune would wait for it for ever.
+
+    Only those that we started are looked at; a cluster minds its own.
+    """
+    from ray._private import worker
+
+    node = worker.global_worker.node
+    dead = {str(kind) for kind, _ in node.dead_processes()} & VITAL if node is not None else set()
+    if dead:
+        raise SchedulingError(
+            f"Ray's {' and '.join(sorted(dead))} on this machine died (killed, or out of memory?). Finished trials are "
+            "kept; launch again to go on: the others continue after their last whole epoch"
+        )
+
+
+def make_listener(events: Events, watch: NodeWatch | None) -> Any:
+    """A callback of Tune that passes its events on."""
+    from ray import tune
+
+    class Listener(tune.Callback):
+        """Holds what it needs outside of its state: Tune pickles its callbacks for a restore that we never do."""
+
+        events: Events
+        watch: NodeWatch | None
+
+        def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+            _check_processes()
+            if self.watch is not None:
+                self.watch.look()
+
+        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self.events.started(trial.config["trial"])
+
+        def on_trial_result(
+            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        ) -> None:
+            if "epoch" in result:
+                self.events.epoch(trial.config["trial"], result["epoch"])
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self.events.ended(trial.config["trial"])
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self.events.ended(trial.config["trial"])
+            # Errors inside a trial are in its record; this one kept it from having any.
+            lines = str(trial.get_error() or "its process died").strip().splitlines()
+            logging.getLogger(__name__).warning("trial %s: %s", trial.config["trial"], lines[-1])
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
+
+    listener = Listener()
+    listener.events, listener.watch = events, watch
+    return listener

@@ -1,0 +1,68 @@
+"""What trials ask of a cluster: amounts are compared node by node, never summed over nodes."""
+
+from __future__ import annotations
+
+import pytest
+
+from study.errors import SpecError
+from study.running.demand import bundle_of, describe_misfit, find_misfits
+from study.running.executor import Job, Place
+from study.running.store import Store
+from study.spec.loading import load_study
+from study.spec.training import ResourcesSpec
+from tests.running.conftest import make_toy_plan
+
+
+def jobs(store: Store, *extra: str) -> list[Job]:
+    plan = make_toy_plan(store, *extra)
+    return [Job(planned.trial, Place(store.folder(planned.trial_id), store.data)) for planned in plan.trials]
+
+
+@pytest.mark.parametrize(
+    ("asked", "offers", "fits"),
+    [
+        ((), [{"CPU": 1}], True),
+        ((), [{"CPU": 0.5}, {"CPU": 0.5}], False),  # two halves are not one
+        (("resources.gpus=0.5",), [{"CPU": 8}, {"CPU": 1, "GPU": 1}], True),
+        (("resources.gpus=2",), [{"CPU": 8, "GPU": 1}, {"CPU": 8, "GPU": 1}], False),
+        (("resources.custom={lab: 1}",), [{"CPU": 8, "GPU": 8}], False),
+        (("resources.custom={lab: 1}",), [{"CPU": 8, "lab": 1}], True),
+        ((), [], False),
+    ],
+)
+def test_a_request_fits_one_node_or_none(
+    store: Store, asked: tuple[str, ...], offers: list[dict[str, float]], fits: bool
+) -> None:
+    misfits = find_misfits(jobs(store, *asked), offers)
+    assert len(misfits) == (0 if fits else 1), "each kind of request is told once"
+
+
+def test_a_misfit_says_what_is_asked_what_there_is_and_what_to_do() -> None:
+    wanted = bundle_of(ResourcesSpec(cpus=2, gpus=0.5, custom={"lab": 1}))
+    assert wanted == {"CPU": 2, "GPU": 0.5, "lab": 1}
+    text = describe_misfit(wanted, [{"CPU": 8, "memory": 1e9}, {"CPU": 1, "lab": 2}], growing=True)
+    assert text == (
+        "resources: a trial asks for 2 CPUs and 0.5 GPUs and 1 lab, and no node has them "
+        "(nodes: 8 CPUs, 0 GPUs, 0 lab; 1 CPUs, 0 GPUs, 2 lab). Lower it with --set resources.cpus=… "
+        "--set resources.gpus=… --set 'resources.custom={…}' or another --profile; a cluster that grows when asked is "
+        "waited for with --wait-for-nodes 10m"
+    )
+    assert "(nodes: none)" in describe_misfit({"CPU": 1}, [], growing=False)
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("resources.gpus=1.5", "more than one GPU is a whole number"),
+        ("resources.custom={GPU: 1}", "'GPU' is not the name of a custom resource"),
+        ("resources.custom={lab: 0}", "greater than 0"),
+    ],
+)
+def test_requests_that_ray_would_refuse_are_refused_first(override: str, problem: str) -> None:
+    with pytest.raises(SpecError, match=problem):
+        load_study(["table7"], overrides=[override])
+
+
+def test_custom_resources_change_no_trial(store: Store) -> None:
+    plain, custom = make_toy_plan(store), make_toy_plan(store, "resources.custom={lab: 1}")
+    assert [t.trial_id for t in plain.trials] == [t.trial_id for t in custom.trials]
