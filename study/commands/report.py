@@ -24,7 +24,7 @@ from study.commands.evidence import collect_evidence, list_confounded
 from study.commands.figures import FigureSource, collect_material
 from study.commands.report_manifest import save_manifest
 from study.commands.stored_scores import StoredScores, primary_views
-from study.commands.tracking import list_items, open_mirror
+from study.commands.tracking import update_tracking
 from study.cost.oracle import derive_total, has_closed_form
 from study.data.catalog import open_dataset
 from study.data.contact_sheet import draw_contact_sheet
@@ -47,7 +47,7 @@ def write_report(
     """Bring MLflow up to date with the store, then write the report of ``study``; returns the HTML page."""
     store = Store.at(storage)
     plan = make_plan(study, store)
-    open_mirror(study.name, store, tracking_uri).sync(list_items(plan, store), force=True)
+    update_tracking(plan, store, tracking_uri)
     facts = json.loads(store.facts.read_text()) if store.facts.exists() else None
     return write_report_of(
         plan, store, tracking_uri=tracking_uri, output=output or store.report, facts=facts, strict=strict
@@ -196,11 +196,15 @@ def _closed_form(arm: Arm, printed: RowSpec | None) -> CountedCost | None:
 
 def _command(study: Study) -> str:
     """The command that launches this study again."""
-    default = load_study()
+    try:
+        default = load_study()
+        usual = default.requested, default.profile.name
+    except StudyError:  # a folder of experiments need not have a default study
+        usual = (), ""
     parts = ["uv run run_study.py launch"]
-    if study.requested != default.requested:
+    if study.requested != usual[0]:
         parts += [shlex.quote(name) for name in study.requested]
-    if study.profile.name != default.profile.name:
+    if study.profile.name != usual[1]:
         parts.append(f"--profile {shlex.quote(study.profile.name)}")
     if {e.repeats for e in study.experiments} != {e.spec.repeats for e in study.experiments}:
         parts.append(f"--repeats {study.experiments[0].repeats}")

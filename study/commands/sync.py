@@ -45,7 +45,9 @@ def sync(study: Study, storage: Path, *, tracking_uri: str | None) -> int:
         "not begun": report.absent,
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items())
-    console.print(f"MLflow at {redact_uri(mirror.uri)}, study {study.name}: {told}.", markup=False, soft_wrap=True)
+    console.print(
+        f"MLflow at {redact_uri(mirror.uri)}, study {study.name}: {told}.", markup=False, soft_wrap=True
+    )
     for problem in dict.fromkeys(problems):
         console.print(f"not written: {problem}", style="red", markup=False, soft_wrap=True)
     return 1 if problems else 0

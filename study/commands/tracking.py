@@ -106,7 +106,9 @@ class TrackingThread:
         self._stop.set()
         self._thread.join(None if self._local else LAST_PASS_SECONDS + LAST_CALL_SECONDS)
         if self._thread.is_alive():
-            self.problems = [f"MLflow at {redact_uri(self._mirror.uri)} does not answer; what it lacks is kept"]
+            self.problems = [
+                f"MLflow at {redact_uri(self._mirror.uri)} does not answer; what it lacks is kept"
+            ]
         if self.problems:
             self.problems = [*self.problems, "run_study.py sync, or the next launch, writes what is missing"]
 

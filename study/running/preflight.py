@@ -2,7 +2,7 @@
 
 The driver opens a meeting point in the store: a folder with a marker and a lock that it holds until the run ends. Each
 node looks for the marker, leaves a sign of its own, tries the lock (which must fail), compares its code with the
-driver's, and opens the data of every data set. Nothing here knows Ray.
+driver's, and reads a frame of every data set. Nothing here knows Ray.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def _examine_trial(trial: Trial, data_dir: Path) -> list[str]:
                 f"({manifest.digest[:12]}, not {trial.data_digest[:12]})"
             ]
         if not manifest.content:  # videos that are made appear in the store
-            build_opener(manifest, settings.clip.modality)(manifest.train[0])
+            build_opener(manifest, settings.clip.modality)(manifest.train[0]).read([0])
     except StudyError as error:
         return [f"cannot read the data: {error}"]
     weights = settings.model.init.weights

@@ -153,5 +153,7 @@ def test_no_runs_at_all_give_a_table_of_missing_cells() -> None:
     assert frame["repeats_missing"].tolist() == [2] * 5
     assert frame["top1_percent_mean"].isna().all()
     # Files of a study without results have the types of one with results.
-    assert {str(frame[name].dtype) for name in ("top1_percent_mean", "delta_p", "published_params_m")} == {"float64"}
+    assert {str(frame[name].dtype) for name in ("top1_percent_mean", "delta_p", "published_params_m")} == {
+        "float64"
+    }
     assert frame["delta_test"].dtype == "string"

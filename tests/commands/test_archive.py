@@ -26,6 +26,7 @@ from study.spec.loading import load_study
 from tests.commands.archived import first_trial, read_files, toy
 from tests.running.conftest import TOY
 
+TRIAL_FILES = ["attempts.jsonl", "metrics.jsonl", "record.json", "scores.npz", "trial.json"]
 RUN_ID = re.compile(rb"runs/[0-9a-f]{32}")
 
 
@@ -42,9 +43,8 @@ def test_the_same_study_gives_the_same_bytes_and_holds_what_it_should(
             info = file.getinfo(name)
             assert (info.date_time, info.compress_type) == ((1980, 1, 1, 0, 0, 0), zipfile.ZIP_STORED)
     ids = sorted(path.name for path in archived_store.trials.iterdir())
-    trial_files = ["attempts.jsonl", "metrics.jsonl", "record.json", "scores.npz", "trial.json"]
     assert [n for n in names if n.startswith("trials/")] == [
-        f"trials/{i}/{n}" for i in ids for n in trial_files
+        f"trials/{i}/{n}" for i in ids for n in TRIAL_FILES
     ]
     assert names[0] == "manifest.json"
     assert {"launch.json", "report/report.html", "report/report.json", "specs/profiles/laptop.yaml"} <= set(
@@ -74,8 +74,9 @@ def test_checkpoints_only_when_asked_for(
     export_study(toy(), archived_store.root, tmp_path / "weights.zip", checkpoints=True)
     import_archive(tmp_path / "weights.zip", other_store.root)
     trial = first_trial(archived_store)
-    assert read_files(other_store.folder(trial)) == read_files(archived_store.folder(trial))
-    assert "checkpoint.pt" in read_files(other_store.folder(trial))
+    before, after = read_files(archived_store.folder(trial)), read_files(other_store.folder(trial))
+    assert sorted(after) == sorted([*TRIAL_FILES, "checkpoint.pt"])
+    assert after == {name: before[name] for name in after}
 
 
 def test_elsewhere_the_report_is_the_same_but_for_the_ids_of_mlflow_runs(

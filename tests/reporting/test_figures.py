@@ -274,7 +274,9 @@ def test_the_same_frame_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_repeats_are_counted_in_words() -> None:
     assert count_repeats({"a": 3, "b": 3}) == "3 repeats"
     assert count_repeats({"a": 3, "b": 1}) == "3 repeats of a, 1 of b"
-    assert describe_band({"a": 3, "b": 1}).startswith("Lines: mean over 3 repeats of a, 1 of b; bands: one sample")
+    assert describe_band({"a": 3, "b": 1}).startswith(
+        "Lines: mean over 3 repeats of a, 1 of b; bands: one sample"
+    )
 
 
 def test_names_are_wrapped_and_their_lines_kept() -> None:

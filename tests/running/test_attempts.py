@@ -100,7 +100,7 @@ def test_every_class_has_advice() -> None:
 def hold_and_report(folder: Path, trial: Trial, blocks: bool) -> subprocess.Popen[str]:
     """A process at work on ``trial``: it reports an epoch for each line it reads, and may hang while it does."""
     code = f"""
-import json, sys, time
+import json, sys
 from pathlib import Path
 from study.running.attempts import run_attempt
 from study.running.executor import Place
@@ -112,9 +112,9 @@ def run(trial, place, tick):
         tick(epoch)
     raise AssertionError("not superseded")
 def tick(epoch):
+    print("reports", flush=True)
     if {blocks}:
-        print("hangs", flush=True)
-        time.sleep(3600)
+        sys.stdin.readline()
 run_attempt(Trial.from_json(json.loads(sys.argv[2])), Place(Path(sys.argv[1]), Path(sys.argv[1])), tick, run)
 """
     process = subprocess.Popen(
@@ -172,13 +172,17 @@ def test_an_attempt_waits_neither_for_the_dead_nor_for_one_that_reports_to_nobod
         else:
             old.stdin.write("go\n")
             old.stdin.flush()
-            assert [old.stdout.readline() for _ in range(2)] == ["writes\n", "hangs\n"]
+            assert [old.stdout.readline() for _ in range(2)] == ["writes\n", "reports\n"]
         record = run_attempt(planned.trial, Place(folder, store.data), lambda epoch: None)
         assert record.status == "completed"
+        assert [(a.number, a.outcome) for a in read_attempts(folder)] == [(1, "died"), (2, "completed")]
+        if end != "is killed":
+            # Somebody listens again, after all is done: it writes no more.
+            rest, error = old.communicate("go\ngo\n", timeout=30)
+            assert (rest, "Superseded" in error) == ("", True)
     finally:
         old.kill()
         old.wait()
-    assert [(a.number, a.outcome) for a in read_attempts(folder)] == [(1, "died"), (2, "completed")]
 
 
 def test_an_attempt_that_cannot_have_its_folder_says_who_holds_it(

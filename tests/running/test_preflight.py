@@ -119,9 +119,10 @@ def test_data_that_are_not_there_or_are_others(store: Store, tmp_path: Path) -> 
         (problem,) = examine_in_another_process(survey)
         assert "has other videos of 'video_list' than the driver" in problem
         (root / "train.txt").write_text("a 8 0\nb 8 1\n")
-        (root / "a").rename(root / "moved")
+        (root / "a" / "img_00001.jpg").write_bytes(b"cut short by a copy")
         (problem,) = examine_in_another_process(survey)
         assert problem.startswith("cannot read the data: ")
+        assert str(root / "a") in problem
         (root / "train.txt").unlink()
         (problem,) = examine_in_another_process(survey)
         assert str(root / "train.txt") in problem
