@@ -13,6 +13,7 @@ is left out of both. Times on a shared machine mean little; ratios of neighbors 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import tempfile
 import time
@@ -20,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.input_pipeline import resident_mib
 from study.running.executor import Job, Place
 from study.running.plan import make_plan
 from study.running.ray_tune import RayExecutor, run_jobs
@@ -139,6 +139,11 @@ def watch_memory(folder: Path, trials: int, concurrent: int) -> str:
     step = max(1, trials // 10)
     rows = [f"{number:6d} trials: {resident[number - 1]:.1f} MiB" for number in range(step, trials + 1, step)]
     return "\n".join(rows)
+
+
+def resident_mib() -> float:
+    """Resident memory of this process, mebibytes (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def time_plan(folder: Path, trials: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from study.analysis.statistics.deltas import Delta
 from study.analysis.tables import Accuracy, ArmResult, RepeatResult, Spread, TableResult
-from study.reporting.display import Details, Facts, RunLine, name_dataset, show_sentence, show_signed
+from study.reporting.display import Details, Facts, RunLine, show_sentence, show_signed
 from study.reporting.signs import ABSENT
 
 HEADINGS = ("top-1, %", "top-5, %")
@@ -25,7 +25,7 @@ def build_details(table: TableResult, row: ArmResult, place: int, key: str) -> D
     """What is behind the cells of ``row`` on the data set with number ``place``; ``key`` is to be unique."""
     accuracy = row.accuracies[place]
     several = len(table.datasets) > 1
-    title = f"{row.arm.label} on {name_dataset(accuracy.dataset)}" if several else row.arm.label
+    title = f"{row.arm.label} on {accuracy.dataset.shown}" if several else row.arm.label
     baseline = next(one for one in table.rows if one.is_baseline)
     groups = [
         Facts("Measured", tuple(_list_values(accuracy))),

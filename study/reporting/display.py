@@ -13,7 +13,6 @@ from itertools import groupby
 import pandas as pd
 
 from study.reporting.signs import ABSENT, DONE, SIGNS, Sign, explain_signs
-from study.spec.resolved import UsedDataset
 
 NUMBER = re.compile(
     r"([+−-]?)(\d+(?:\.\d+)?)(?: × (\d+(?:\.\d+)?))?\*?(?: ± [\d.]+)?(?: %)?(?: \[[^\]]*\])?(?: \(n = \d+\))?"
@@ -207,11 +206,6 @@ class Footnotes:
         """The numbers of ``texts``, each once; empty ones are left out."""
         numbers = (self.texts.setdefault(text, len(self.texts) + 1) for text in texts if text)
         return tuple(dict.fromkeys(numbers))
-
-
-def name_dataset(dataset: UsedDataset) -> str:
-    """What a measured column calls a data set: one that another stands for is not called by its name alone."""
-    return f"stand-in for {dataset.label}" if dataset.about else dataset.label
 
 
 def read_number(text: str) -> float | None:

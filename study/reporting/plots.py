@@ -10,7 +10,6 @@ import pandas as pd
 
 from study.analysis.tables import ArmResult, TableResult
 from study.reporting.colors import Look, assign_looks
-from study.reporting.display import name_dataset
 from study.reporting.figures.accuracy import MOST_NAMED, draw_accuracy_by_cost
 from study.reporting.figures.attention import (
     HALF_RANGE,
@@ -141,7 +140,7 @@ def _draw_attention(task: Task) -> FigureFiles:
 
 def _draw_attention_by_dataset(task: Task) -> FigureFiles:
     """Figure 7."""
-    datasets = {name_dataset(one): one for one in task.table.datasets}
+    datasets = {one.shown: one for one in task.table.datasets}
     frame = attention_frame(task.rows, list(datasets.values()), task.material.attention)
     present = set(frame["dataset"])
     if frame.empty:
@@ -228,7 +227,7 @@ def _draw_cost(
 ) -> FigureFiles:
     name, title = COST_FIGURE
     if dataset.name:
-        name, title = f"{name}-{dataset.name}", f"{title}, {name_dataset(dataset)}"
+        name, title = f"{name}-{dataset.name}", f"{title}, {dataset.shown}"
     frame = cost_frame(tables, dataset.name)
     if frame.empty:
         return FigureFiles(name, title, missing="Not drawn: no finished trial has both accuracy and cost.")

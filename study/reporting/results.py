@@ -23,7 +23,6 @@ from study.reporting.display import (
     Details,
     Display,
     Footnotes,
-    name_dataset,
     show_number,
     show_sentence,
     show_signed,
@@ -95,7 +94,7 @@ def _columns(table: TableResult, with_published: bool, with_counted: bool) -> tu
 
 def _group(kind: str, table: TableResult, dataset: UsedDataset) -> str:
     """The heading of a data set's columns; with one data set they need none of their own."""
-    label = name_dataset(dataset) if kind == MEASURED else dataset.label
+    label = dataset.shown if kind == MEASURED else dataset.label
     return f"{kind}, {label}" if len(table.datasets) > 1 else kind
 
 

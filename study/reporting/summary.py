@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from study.analysis.tables import Run, TableResult
-from study.reporting.display import name_dataset
 
 
 def summarize(table: TableResult) -> str:
@@ -33,7 +32,7 @@ def _summarize_dataset(table: TableResult, number: int) -> str:
     if not measured:
         return ""
     best, accuracy, top1 = max(measured, key=lambda item: item[2].mean if item[2] else 0.0)
-    on = f" on {name_dataset(accuracy.dataset)}" if len(table.datasets) > 1 else ""
+    on = f" on {accuracy.dataset.shown}" if len(table.datasets) > 1 else ""
     text = f"{best.arm.label} has the highest top-1{on}, {100 * top1.mean if top1 else 0:.1f} %"
     if accuracy.delta is not None:
         baseline = next(row.arm.label for row in table.rows if row.is_baseline)

@@ -72,6 +72,11 @@ class UsedDataset:
     about: str = ""
     folds: tuple[int, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """What measured numbers call it: one that another stands for is not called by its name alone."""
+        return f"stand-in for {self.label}" if self.about else self.label
+
 
 @dataclass(frozen=True)
 class Experiment:

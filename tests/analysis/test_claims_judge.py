@@ -323,8 +323,8 @@ def test_a_gain_is_larger_on_one_data_set() -> None:
     # Gains of 200 and 6 videos (10, 4 and 4) of 400: 50 and 1.5 points.
     assert larger.estimates[0].value == pytest.approx(48.5)
     assert (
-        "The gains are +50.0 points on Something-Something V1 and +1.5 points on Kinetics-400."
-        in larger.reason
+        "The gains are +50.0 points on stand-in for Something-Something V1 and +1.5 points on stand-in for "
+        "Kinetics-400." in larger.reason
     )
     assert "Kinetics-400: Synthetic appearance stands for it" in larger.scope
 

@@ -21,7 +21,7 @@ def test_plan_prints_nothing_but_json(tmp_path: Path) -> None:
     run = study("plan", "--json", "--no-cost", "--storage", str(tmp_path))
     assert (run.returncode, run.stderr) == (0, "")
     trials = json.loads(run.stdout)["trials"]
-    assert len(trials) == 9
+    assert len(trials) == 15
     for trial in trials:
         assert {"trial_id", "experiment", "arm", "repeat", "state", "tables", "params_m"} <= set(trial)
         assert trial["state"] == "missing"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from study.commands.launch import LaunchOptions, launch
@@ -85,6 +86,28 @@ def test_a_server_that_is_down_at_the_start_holds_nothing_up_and_gets_everything
         assert "Nothing to train" in capsys.readouterr().out
     finally:
         server.kill()
+
+
+def test_what_mlflow_lacks_gives_the_next_launch_something_to_do(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The report could be written, but a run could not be closed: without a server, and with the trials all done."""
+    grid = ToyGrid(store, epochs=1, specs=("table8",))
+    options = LaunchOptions(storage=store.root, engine="inline")
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("the database went away")
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", fail)
+    assert launch(grid.study, options) == 0
+    assert "the database went away" in capsys.readouterr().out
+    assert (store.report / "report.html").exists()
+    monkeypatch.undo()
+    assert launch(grid.study, options) == 0
+    assert "Nothing to train" not in capsys.readouterr().out
+    assert check_runs(grid, store.tracking_uri) == {"runs": 2, "surplus": 0}
+    assert launch(grid.study, options) == 0
+    assert "Nothing to train" in capsys.readouterr().out
 
 
 def test_a_server_that_dies_amid_the_grid_is_caught_up_by_the_next_launch(

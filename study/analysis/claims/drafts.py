@@ -119,13 +119,13 @@ def _compare_gains(test: GainTest, material: Material) -> Compared:
     if not set(hits[0].repeats) & set(hits[1].repeats):
         raise Untestable("The two data sets have no finished repeat in common.")
     label = (
-        f"gain of {larger[0].label} over {larger[1].label} on {larger[0].dataset.label} minus that on "
-        f"{smaller[0].dataset.label}, top-1"
+        f"gain of {larger[0].label} over {larger[1].label} on {larger[0].dataset.shown} minus that on "
+        f"{smaller[0].dataset.shown}, top-1"
     )
     key = ("gain", test.experiment, *larger[0].cell, *larger[1].cell, *smaller[0].cell, *smaller[1].cell)
     contrast = contrast_hits(key, label, [(1, hits[0]), (-1, hits[1])])
     gains = " and ".join(
-        f"{100 * float(one.differences.mean()):+.1f} points on {pair[0].dataset.label}"
+        f"{100 * float(one.differences.mean()):+.1f} points on {pair[0].dataset.shown}"
         for one, pair in zip(hits, pairs, strict=True)
     )
     contrast = replace(contrast, remarks=(f"The gains are {gains}.",))
@@ -150,7 +150,7 @@ def _compare_halves(test: TrendTest, dataset: str | None, material: Material) ->
     _refuse_none([side], set(halves))
     deeper = {repeat: half[1] for repeat, half in halves.items()}
     shallower = {repeat: half[0] for repeat, half in halves.items()}
-    on = f" on {side.dataset.label}" if side.dataset.label else ""
+    on = f" on {side.dataset.shown}" if side.dataset.shown else ""
     label = f"temporal coefficient of {side.label}{on}, deeper half of the blocks minus shallower half"
     contrast = contrast_coefficients(("trend", test.experiment, *side.cell), label, deeper, shallower)
     contrast = _add_levels(contrast, deeper, shallower, "deeper and shallower blocks have")
@@ -166,7 +166,7 @@ def _compare_attention(test: AttentionTest, material: Material) -> Compared:
     _refuse_none(sides, set(means[0]) & set(means[1]))
     same_row, same_data = sides[0].row.name == sides[1].row.name, sides[0].dataset == sides[1].dataset
     names = [
-        " on ".join(filter(None, ["" if same_row else side.label, "" if same_data else side.dataset.label]))
+        " on ".join(filter(None, ["" if same_row else side.label, "" if same_data else side.dataset.shown]))
         for side in sides
     ]
     names = [name.removeprefix(" on ") for name in names]

@@ -100,7 +100,7 @@ class Side:
     def full_label(self) -> str:
         """The same with the data set, where the experiment has several."""
         return (
-            f"{self.label} on {self.dataset.label}" if len(self.view.experiment.datasets) > 1 else self.label
+            f"{self.label} on {self.dataset.shown}" if len(self.view.experiment.datasets) > 1 else self.label
         )
 
     @property

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from study.analysis.tables import ArmResult, TableResult
-from study.reporting.display import name_dataset
 from study.spec.resolved import UsedDataset
 
 ATTENTION_COLUMNS = [
@@ -79,7 +78,7 @@ def _find_trials(rows: Iterable[ArmResult], datasets: Sequence[UsedDataset]) -> 
     """The finished trials of ``rows`` on ``datasets``, one row each; of a repeat all folds or none."""
     names = {dataset.name for dataset in datasets}
     found = [
-        (row.arm.label, name_dataset(accuracy.dataset), result.repeat, trial.trial_id)
+        (row.arm.label, accuracy.dataset.shown, result.repeat, trial.trial_id)
         for row in rows
         for accuracy in row.accuracies
         if accuracy.dataset.name in names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,8 @@ SETTINGS = {
 }
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Binds every port of a local Ray to 127.0.0.1; a cluster of several machines must be without it."""
+CONNECT_SECONDS = 10.0
+"""How long the head of a cluster may take to answer at all."""
 WORKER_SETTINGS = ("RAY_CHDIR_TO_TRIAL_DIR",)
 """Those that workers read themselves; on a cluster they do not inherit the driver's environment."""
 
@@ -47,10 +50,8 @@ WORKER_SETTINGS = ("RAY_CHDIR_TO_TRIAL_DIR",)
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """Start Ray here, or join the cluster at ``address``, for the duration of the block."""
-    if address is not None and "://" in address:
-        raise SchedulingError(
-            f"--address {address}: launch on a node of the cluster, with --address auto, or HOST:PORT of its head"
-        )
+    if address is not None:
+        _check_address(address)
     os.environ.update(SETTINGS | ({} if address else LOOPBACK))
     set_up_local_token() if address is None else protect_token_file()
     import ray
@@ -67,7 +68,7 @@ def connected(address: str | None) -> Iterator[None]:
     except SystemExit:
         # While Ray starts, SIGTERM meets a handler of its own.
         raise KeyboardInterrupt from None
-    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if address is None:
             raise
         raise SchedulingError(
@@ -81,6 +82,21 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise SchedulingError for an address where nobody listens: Ray would try for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        raise SchedulingError(
+            f"--address {address}: launch on a node of the cluster, with --address auto, or HOST:PORT of its head"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SchedulingError(f"--address {address}: no Ray answers there: {error}") from None
 
 
 def _describe_environment() -> dict[str, Any]:
