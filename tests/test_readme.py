@@ -19,7 +19,7 @@ from study.spec.blocks.base import BlockSpec
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+BLOCKS = re.findall(r"```python\n(.*?)```", README.split("## Your own block")[1], re.S)
 
 
 def test_every_command_of_the_table_exists_and_none_is_left_out() -> None:
