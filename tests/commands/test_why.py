@@ -44,12 +44,12 @@ def test_a_trial_that_is_like_none_is_told(finished: Store, tmp_path: object) ->
 
 def test_protocol_code_and_failure(finished: Store) -> None:
     text = explain(
-        toy("evaluation.protocols.2x1.clips=2", "evaluation.protocols.2x1.crops=1"),
+        toy("evaluation.protocols.two.clips=2", "evaluation.protocols.two.crops=1"),
         finished,
         "table8/Fixed/0",
     )
     assert "is protocol" in text
-    assert "protocol 2x1 needs 2 views and was not measured; launch evaluates, trains nothing" in text
+    assert "protocol two needs 2 views and was not measured; launch evaluates, trains nothing" in text
 
     trial_id = explain(toy(), finished, "table8/Fixed").split()[0]
     path = finished.folder(trial_id) / "record.json"
