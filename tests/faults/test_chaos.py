@@ -9,7 +9,7 @@ import pytest
 from tests.faults.chaos import VICTIMS, run_chaos
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_is_lost_or_doubled_when_anything_is_killed(tmp_path: Path) -> None:
     chaos = run_chaos(tmp_path, kills=len(VICTIMS), epochs=8, seed=3, seconds=2.0, limit=600)
     assert sum(chaos.killed.values()) == len(VICTIMS)

@@ -17,7 +17,7 @@ from tests.faults.grid import ToyGrid, check_same_results
 from tests.faults.processes import ROOT, launched, wait_for
 from tests.faults.ray_node import FakeNode, can_unshare, ray_node
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 BOX = {"num_cpus": 2, "num_gpus": 1, "resources": {"lab": 2}}
 """A machine for two trials of half a GPU each; no GPU is there, which Ray cannot tell."""
 ASKED = ("resources.gpus=0.5", "resources.custom={lab: 1}")
