@@ -17,7 +17,7 @@ from study.tracking.read import load_runs
 from tests.faults.grid import ToyGrid, check_runs
 from tests.faults.processes import Launch, launched, wait_for
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 EPOCHS = 12
 
 

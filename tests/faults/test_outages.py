@@ -28,7 +28,7 @@ from tests.faults.grid import ToyGrid, check_runs
 from tests.faults.processes import Server, free_port, launched, serving, wait_for
 from tests.faults.proxy import proxied
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 
 def check_mirrored(uri: str, study: str, items: list[MirrorItem]) -> None:
