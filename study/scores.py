@@ -6,14 +6,20 @@ Any protocol whose views are stored, any ensemble and any fusion of streams is a
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from study.errors import StoreError
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, BadZipFile, zlib.error)
+"""What reading a damaged npz file raises."""
 
 
 @dataclass(frozen=True)
@@ -107,17 +113,37 @@ def load_scores(path: Path, protocols: Mapping[str, Sequence[str]]) -> ViewScore
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        if "logits" not in arrays:
-            return _from_version_1(arrays, protocols)
-        return ViewScores(
-            arrays["video_ids"],
-            arrays["labels"],
-            tuple(map(str, arrays["views"])),
-            arrays["logits"],
-            arrays["shown"],
+        scores = _from_version_1(arrays, protocols) if "logits" not in arrays else _from_arrays(arrays)
+    except UNREADABLE as error:
+        raise StoreError(f"{path}: no readable scores: {error or type(error).__name__}") from None
+    if not _is_sound(scores):
+        shape = " x ".join(map(str, scores.logits.shape))
+        raise StoreError(
+            f"{path}: no scores: logits ({shape}) of {len(scores.labels)} labels do not fit together"
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path}: no readable scores: {error}") from None
+    return scores
+
+
+def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> ViewScores:
+    views = tuple(map(str, arrays["views"]))
+    return ViewScores(arrays["video_ids"], arrays["labels"], views, arrays["logits"], arrays["shown"])
+
+
+def _is_sound(scores: ViewScores) -> bool:
+    """Whether the arrays have the types and shapes that belong together, and the labels are classes."""
+    videos, views, classes = (*scores.logits.shape, 0, 0, 0)[:3]
+    return bool(
+        scores.logits.ndim == 3
+        and scores.logits.dtype == np.float32
+        and scores.labels.dtype.kind == scores.shown.dtype.kind == "i"
+        and scores.video_ids.dtype.kind == "U"
+        and scores.video_ids.shape == scores.labels.shape == (videos,)
+        and scores.shown.shape == (videos, views)
+        and len(set(scores.views)) == len(scores.views) == views
+        and min(videos, classes) > 0
+        and scores.labels.min() >= 0
+        and scores.labels.max() < classes
+    )
 
 
 def _from_version_1(

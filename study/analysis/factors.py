@@ -19,7 +19,17 @@ from study.spec.record import TrialRecord
 from study.spec.trial import Trial, flatten
 
 Kind = Literal[
-    "setting", "protocol", "repeat", "videos", "decoder", "code", "device", "library", "weights", "parent"
+    "setting",
+    "protocol",
+    "repeat",
+    "videos",
+    "decoder",
+    "code",
+    "device",
+    "memory",
+    "library",
+    "weights",
+    "parent",
 ]
 BOOKKEEPING = frozenset({"ray", "mlflow", "fvcore"})
 """Libraries of the environment that no result depends on."""
@@ -61,6 +71,7 @@ class TrialFacts:
         weights: digest of the file of initial weights; empty without one.
         parent: id of the trial it started from; empty without one.
         origin: the facts of that trial, where they are known.
+        micro_batch: clips of one pass where a batch did not fit into memory: what BatchNorm normalizes over.
     """
 
     settings: Mapping[str, Any]
@@ -75,6 +86,7 @@ class TrialFacts:
     weights: str = ""
     parent: str = ""
     origin: TrialFacts | None = None
+    micro_batch: int | None = None
 
     @classmethod
     def from_record(cls, record: TrialRecord, origin: TrialFacts | None = None) -> TrialFacts:
@@ -105,6 +117,7 @@ class TrialFacts:
             weights=trial.weights_digest,
             parent=trial.parent,
             origin=origin,
+            micro_batch=record.micro_batch,
         )
 
 
@@ -165,6 +178,7 @@ def list_differences(arm: TrialFacts, baseline: TrialFacts) -> tuple[Factor, ...
         ("videos", "videos left out while training", "killed", ()),
         ("decoder", "decoder", "decoder", ("data",)),
         ("device", "device", "device", ()),
+        ("memory", "micro-batch", "micro_batch", ()),
         ("weights", "initial weights", "weights", _weights_follow(arm, baseline)),
     ):
         left, right = getattr(arm, name), getattr(baseline, name)

@@ -278,6 +278,9 @@ def _print_end(
             arms = ", ".join(f"{use.experiment} / {use.arm}" for use in planned.uses)
             text = f"{planned.state.value}: {arms} ({planned.trial_id}): {planned.reason}"
             console.print(text, style="red", markup=False)
+        elif planned.state is State.STOPPED:
+            arms = ", ".join(f"{use.experiment} / {use.arm}" for use in planned.uses)
+            console.print(f"given up: {arms} ({planned.trial_id}): {planned.reason}", markup=False)
     console.print(
         f"{describe_findings(plan)} Measured in {describe_seconds(seconds)}.", markup=False, soft_wrap=True
     )

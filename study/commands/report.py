@@ -37,7 +37,12 @@ from study.spec.loading import load_study
 from study.spec.resolved import Arm, Experiment, Row, Study
 from study.tracking.read import load_attention, load_runs
 
-STATES: dict[State, PlannedState] = {State.DONE: "done", State.STALE: "stale", State.FAILED: "failed"}
+STATES: dict[State, PlannedState] = {
+    State.DONE: "done",
+    State.STALE: "stale",
+    State.FAILED: "failed",
+    State.STOPPED: "stopped",
+}
 """States of a plan that a table shows by that word; everything else has no result yet."""
 
 

@@ -17,6 +17,8 @@ from study.spec.trial import flatten
 
 LEAST_PREFIX = 4
 """Digits of an id that are taken for its beginning."""
+LOSSES = 6
+"""Losses of the last steps that are told of a training that diverged."""
 MOST_DIFFERENCES = 6
 """A finished trial that differs in more is no neighbor of this one."""
 ABSENT = "(not set)"
@@ -93,6 +95,11 @@ def _describe_record(planned: PlannedTrial, record: TrialRecord) -> Iterator[str
     if record.failure is not None:
         kind = classify(record.failure)
         yield f"  a failure of the class '{kind.value}' after {record.epochs_done} epochs: {ADVICE[kind]}"
+        if record.failure.steps:
+            losses = ", ".join(f"{step.loss:.4g}" for step in record.failure.steps[-LOSSES:])
+            yield f"  the losses that led there: {losses}; record.json has more, with the videos of each step"
+    if record.micro_batch is not None:
+        yield f"  trained {record.micro_batch} clips at a time: a whole batch did not fit into memory"
 
 
 def _compare(planned: PlannedTrial, records: list[TrialRecord]) -> Iterator[str]:

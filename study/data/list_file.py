@@ -124,7 +124,11 @@ def read_rows(path: Path, layout: Format, columns: Sequence[str] = ("path", "lab
 
 
 def _has_header(path: Path) -> bool:
-    names = [name.strip() for name in next(csv.reader([read_text(path).split("\n", 1)[0]]), [])]
+    try:
+        first = next(csv.reader([read_text(path).split("\n", 1)[0]]), [])
+    except csv.Error:
+        return False  # a lone carriage return, say; whoever reads the rows says what is wrong
+    names = [name.strip() for name in first]
     return len(names) > 1 and "path" in names
 
 

@@ -17,6 +17,7 @@ ORIGINS = (
     ("data manifest", "data_digest"),
     ("videos", "videos"),
     ("device", "device"),
+    ("clips at a time", "micro_batch"),
 )
 """Label of a fact, and the tag of a run that holds it."""
 

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from study.errors import StoreError
 from study.running.executor import Place
-from study.running.failures import classify
+from study.running.failures import classify, halve_micro_batch
 from study.spec.record import TrialRecord
 from study.spec.trial import Trial
 
@@ -58,6 +58,7 @@ class Attempt:
         outcome: "completed", "failed", "interrupted", or "died" (also of one that is at work).
         failure: class of the failure; empty without one.
         message: what was said; empty without a failure.
+        micro_batch: clips of one pass of its training; None for a whole batch.
     """
 
     number: int
@@ -68,12 +69,15 @@ class Attempt:
     outcome: str = "died"
     failure: str = ""
     message: str = ""
+    micro_batch: int | None = None
 
 
-def begin_attempt(folder: Path) -> int:
+def begin_attempt(folder: Path, micro_batch: int | None = None) -> int:
     """Note that an attempt begins in this process; returns its number."""
     number = len(read_attempts(folder)) + 1
     started = {"started_at": time.time(), "host": socket.gethostname(), "pid": os.getpid()}
+    if micro_batch is not None:
+        started["micro_batch"] = micro_batch
     _append(folder, {"attempt": number, **started})
     return number
 
@@ -120,6 +124,9 @@ def run_attempt(
 ) -> TrialRecord:
     """:func:`study.running.run_trial.run_trial`, noted as an attempt and alone in the trial's folder.
 
+    A trial that runs out of memory is begun anew with half as many clips in one pass, until it fits: each time an
+    attempt of its own. One that was interrupted goes on with as many as it had.
+
     Args:
         trial: what to run.
         place: where.
@@ -131,7 +138,16 @@ def run_attempt(
         StoreError: when the attempt before this one does not let go of the folder.
     """
     work = run or _load_run_trial()
-    number = begin_attempt(place.folder)
+    size = _recall_micro_batch(place.folder)
+    while True:
+        record = _run_once(trial, replace(place, micro_batch=size), tick, work)
+        size = halve_micro_batch(record, trial.settings.training.batch_size)
+        if size is None:
+            return record
+
+
+def _run_once(trial: Trial, place: Place, tick: Callable[[int], None], work: Run) -> TrialRecord:
+    number = begin_attempt(place.folder, place.micro_batch)
     lock = FileLock(place.folder / LOCK_FILE)
 
     def tick_apart(epoch: int) -> None:
@@ -151,6 +167,13 @@ def run_attempt(
         lock.release()
     end_attempt(place.folder, number, record)
     return record
+
+
+def _recall_micro_batch(folder: Path) -> int | None:
+    """The micro-batch of the attempt that is to be gone on with; None where none was interrupted."""
+    attempts = read_attempts(folder)
+    unfinished = attempts and attempts[-1].outcome in ("died", "interrupted")
+    return attempts[-1].micro_batch if unfinished else None
 
 
 def _load_run_trial() -> Run:

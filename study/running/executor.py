@@ -18,11 +18,13 @@ class Place:
         folder: the trial's folder in the store.
         data_dir: where synthetic videos lie.
         parent: folder of the trial whose final weights it starts from; None without one.
+        micro_batch: clips of one pass through the network in training; None for a whole batch.
     """
 
     folder: Path
     data_dir: Path
     parent: Path | None = None
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,18 @@ class State(StrEnum):
     """Trained, but the protocols have changed: it will be evaluated again, not trained."""
     FAILED = "failed"
     """Its record says that it failed. Run again only when asked."""
+    STOPPED = "stopped"
+    """It was given up, as its ``training.stop`` asks. A result, but no number."""
     BLOCKED = "blocked"
-    """The trial whose weights it starts from has failed."""
+    """The trial whose weights it starts from has failed or was given up."""
     MISSING = "missing"
     """No record: it has not run, or was interrupted."""
 
 
 RUNNABLE = frozenset({State.MISSING, State.PROTOCOL})
 """States that ``launch`` runs without being asked."""
+WITHOUT_WEIGHTS = frozenset({State.FAILED, State.STOPPED, State.BLOCKED})
+"""States of a trial from which no other can start."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,13 @@ class Plan:
 
     def runnable(self, retry: frozenset[State] = frozenset()) -> list[PlannedTrial]:
         """The trials that a launch runs; ``retry`` adds states that run only when asked."""
-        states = RUNNABLE | retry | ({State.BLOCKED} if State.FAILED in retry else frozenset())
-        return [planned for planned in self.trials if planned.state in states]
+        states = RUNNABLE | retry
+        chosen: dict[str, PlannedTrial] = {}
+        for planned in self.trials:
+            freed = planned.state is State.BLOCKED and planned.parent and planned.parent.trial_id in chosen
+            if freed or planned.state in states:
+                chosen[planned.trial_id] = planned
+        return list(chosen.values())
 
     def blocks(self, todo: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
         """``todo`` repeat by repeat: after each of these every arm has equally many repeats."""
@@ -231,14 +240,14 @@ def _judge(planned: PlannedTrial, store: Store) -> None:
     """Fill in state and reason from the store."""
     record = store.record(planned.trial_id)
     planned.record = record
-    if record is None and planned.parent is not None and planned.parent.state is State.FAILED:
+    if record is None and planned.parent is not None and planned.parent.state in WITHOUT_WEIGHTS:
         planned.state = State.BLOCKED
-        planned.reason = f"starts from {planned.parent.trial_id}, which failed"
+        planned.reason = f"starts from {planned.parent.trial_id}, which is {planned.parent.state.value}"
     elif record is None:
         interrupted = (store.folder(planned.trial_id) / "checkpoint.pt").exists()
         planned.reason = "interrupted; goes on from its checkpoint" if interrupted else "not run yet"
     elif record.status != "completed":
-        planned.state = State.FAILED
+        planned.state = State.STOPPED if record.status == "stopped" else State.FAILED
         failure = record.failure
         planned.reason = f"{failure.kind}: {failure.message}" if failure else record.status
     elif not has_protocols(record, planned.trial):

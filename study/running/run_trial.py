@@ -32,6 +32,7 @@ from study.spec.record import (
     DataHealth,
     Failure,
     ProtocolMetrics,
+    Status,
     TrialRecord,
     has_protocols,
     load_record,
@@ -42,9 +43,11 @@ from study.spec.trial import Trial
 from study.spec.views import derive_views
 from study.training.checkpoint import load_checkpoint
 from study.training.device import choose_device, set_up_arithmetic
+from study.training.early_stop import StoppedError
 from study.training.evaluate import evaluate
 from study.training.fit import EpochReport, fit
 from study.training.metrics import measure_protocol
+from study.training.steps import DivergedError
 
 Tick = Callable[[int], None]
 
@@ -81,7 +84,8 @@ def run_trial(trial: Trial, place: Place, tick: Tick = lambda epoch: None) -> Tr
         tick: called with the number of epochs done after each; what it raises stops the trial without a record.
 
     Returns:
-        The record. A failure inside the trial is a record with status "failed", not an exception;
+        The record. A failure inside the trial is a record with status "failed", not an exception, and a trial that
+        was given up (``training.stop``) one with status "stopped";
         KeyboardInterrupt and SystemExit pass through and leave the checkpoint to go on from.
     """
     folder = place.folder
@@ -101,10 +105,14 @@ def run_trial(trial: Trial, place: Place, tick: Tick = lambda epoch: None) -> Tr
         _run(trial, place, device, run, tick)
     except Exception as error:
         failure = _describe_failure(error)
+    if failure and failure.kind == StoppedError.__name__:
+        status: Status = "stopped"
+    else:
+        status = "failed" if failure else "completed"
     measured = run.measured
     record = TrialRecord(
         trial_id=trial.trial_id,
-        status="failed" if failure else "completed",
+        status=status,
         trial=trial.to_json(),
         protocols=measured.protocols,
         primary=trial.settings.evaluation.primary,
@@ -119,6 +127,7 @@ def run_trial(trial: Trial, place: Place, tick: Tick = lambda epoch: None) -> Tr
         ended_at=time.time(),
         seconds=run.seconds,
         epochs_done=run.train.epoch,
+        micro_batch=place.micro_batch,
         failure=failure,
     )
     save_record(record, folder / "record.json")
@@ -171,7 +180,10 @@ def _measure_again(trial: Trial, place: Place, record: TrialRecord) -> TrialReco
 
 
 def _describe_failure(error: Exception) -> Failure:
-    return Failure(kind=type(error).__name__, message=str(error), traceback=traceback.format_exc())
+    steps = error.steps if isinstance(error, DivergedError) else ()
+    return Failure(
+        kind=type(error).__name__, message=str(error), traceback=traceback.format_exc(), steps=steps
+    )
 
 
 def _open_manifest(trial: Trial, place: Place) -> Manifest:
@@ -203,7 +215,7 @@ def _run(trial: Trial, place: Place, device: torch.device, run: _Run, tick: Tick
     )
     model = _build(trial, _initial_model(trial, place), classes).to(device)
     since = run.lap("setup", since)
-    _train(trial, model, manifest, place.folder, run, tick)
+    _train(trial, model, manifest, place, run, tick)
     since = run.lap("train", since)
     _evaluate(trial, model, manifest, place.folder, run)
     run.lap("evaluate", since)
@@ -214,10 +226,12 @@ def _initial_model(trial: Trial, place: Place) -> ModelSpec:
     model = trial.settings.model
     if not trial.parent:
         return model
-    if place.parent is None or not (place.parent / "record.json").exists():
+    path = place.parent / "record.json" if place.parent else None
+    if path is None or not path.exists() or load_record(path).status != "completed":
         raise StoreError(
             f"trial {trial.trial_id} starts from the weights of {trial.parent}, which is not done"
         )
+    assert place.parent is not None
     weights = place.parent / "checkpoint.pt"
     return model.model_copy(
         update={"init": model.init.model_copy(update={"weights": weights, "new_classifier": True})}
@@ -235,8 +249,8 @@ def _seed(trial: Trial) -> int:
     return derive_seed("repeat", trial.settings.training.seed, trial.repeat)
 
 
-def _train(trial: Trial, model: Recognizer, manifest: Manifest, folder: Path, run: _Run, tick: Tick) -> None:
-    settings, seed = trial.settings, _seed(trial)
+def _train(trial: Trial, model: Recognizer, manifest: Manifest, place: Place, run: _Run, tick: Tick) -> None:
+    settings, seed, folder = trial.settings, _seed(trial), place.folder
     resources, every = settings.resources, settings.evaluation.every
     videos = Videos(manifest, manifest.train, settings.clip, resources.frame_cache_mib)
     dataset = ClipDataset(videos, seed)
@@ -266,6 +280,7 @@ def _train(trial: Trial, model: Recognizer, manifest: Manifest, folder: Path, ru
         checkpoint=folder / "checkpoint.pt",
         on_epoch=on_epoch,
         start_epoch=dataset.set_epoch,
+        micro_batch=place.micro_batch,
     )
     run.killed |= loader.killed
 

@@ -12,12 +12,13 @@ A trial's folder in the store holds
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
 
 from study.errors import StoreError
 from study.spec.clip import ClipSpec
@@ -28,6 +29,10 @@ from study.spec.views import name_views
 
 RECORD_VERSION = 2
 Status = Literal["completed", "failed", "stopped"]
+
+
+def _write_float(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
 
 
 class RecordPart(BaseModel):
@@ -123,6 +128,20 @@ class CodeFingerprint(RecordPart):
     modules: dict[str, str]
 
 
+class TrainingStep(RecordPart):
+    """One step of training, kept to see how the loss came to be what it is."""
+
+    epoch: int
+    """From 1."""
+    step: int
+    """Within the epoch, from 1."""
+    lr: float
+    loss: Annotated[float, PlainSerializer(_write_float, return_type=float | str, when_used="json")]
+    """Mean cross-entropy of the batch; "nan" and "inf" as words, which JSON has no numbers for."""
+    videos: tuple[str, ...]
+    """Ids of the videos of the batch."""
+
+
 class Failure(RecordPart):
     """Why a trial failed or stopped."""
 
@@ -130,6 +149,8 @@ class Failure(RecordPart):
     """Class of the exception, or "interrupted"."""
     message: str
     traceback: str = ""
+    steps: tuple[TrainingStep, ...] = ()
+    """The last steps of a training whose loss is no longer finite."""
 
 
 class TrialRecord(RecordPart):
@@ -159,6 +180,8 @@ class TrialRecord(RecordPart):
     seconds: dict[str, float] = {}
     """Time spent by part: "setup", "train", "evaluate"; seconds."""
     epochs_done: int = 0
+    micro_batch: int | None = None
+    """Clips of one forward and backward pass, where a whole batch did not fit into memory; null where it did."""
     failure: Failure | None = None
 
 

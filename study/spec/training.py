@@ -38,6 +38,24 @@ class ScheduleSpec(Spec):
     """Linear rise from zero, in epochs."""
 
 
+class StopSpec(Spec):
+    """When a trial is given up before its last epoch. It then has no accuracy: tables show it as stopped."""
+
+    max_loss: Annotated[float, Field(gt=0)] | None = None
+    """Mean training loss of an epoch above which a trial has diverged. One whose loss is not finite fails anyway."""
+    min_top1: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Training top-1 (a fraction) that must still be possible: a trial is futile when that of an epoch is lower with
+    99.9 % confidence (Clopper and Pearson's limit over the clips of the epoch)."""
+    after_epochs: Positive = 1
+    """Epochs that every trial is given first."""
+
+    @model_validator(mode="after")
+    def _check(self) -> StopSpec:
+        if self.max_loss is None and self.min_top1 is None:
+            raise ValueError("neither max_loss nor min_top1 is given; leave stop out to train to the end")
+        return self
+
+
 class TrainingSpec(Spec):
     """One training run."""
 
@@ -51,6 +69,8 @@ class TrainingSpec(Spec):
     """Base of every derived seed; repeats differ from each other by their number, not by this."""
     deterministic: bool = True
     """Ask torch for deterministic algorithms; on a CPU the same trial twice gives the same record."""
+    stop: Annotated[StopSpec | None, LATER] = None
+    """When to give a trial up; never when null."""
 
 
 class ProtocolSpec(Spec):

@@ -102,6 +102,7 @@ def record_tags(record: TrialRecord) -> dict[str, str]:
         "platform": record.environment.platform,
         "python": record.environment.python,
         "versions": canonical_json(record.environment.versions),
+        **({"micro_batch": str(record.micro_batch)} if record.micro_batch is not None else {}),
         **_data_tags(record),
     }
 

@@ -75,6 +75,7 @@ def evaluate(
     device = next(model.parameters()).device
     model.eval()
     gathered = _Gathered()
+    forward = _Forward(model, settings.training.precision)
     groups = _group(views, set(attention_views))
     for batch in loader:
         scores = torch.empty(0)
@@ -82,10 +83,8 @@ def evaluate(
             clips = batch.assemble(numbers, settings.clip, device)
             inputs = normalize(clips.flatten(0, 1), settings.clip)
             watched = views[numbers[0]] in attention_views
-            with ExitStack() as stack:
-                stack.enter_context(open_autocast(settings.training.precision, device))
-                seen = stack.enter_context(collect_attention(model)) if watched else {}
-                output = torch.unflatten(model(inputs).float().cpu(), 0, (-1, len(numbers)))
+            outputs, seen = forward(inputs, watched=watched)
+            output = torch.unflatten(outputs, 0, (-1, len(numbers)))
             if not scores.numel():
                 scores = output.new_empty(len(output), len(views), output.shape[-1])
             scores[:, numbers] = output
@@ -95,6 +94,40 @@ def evaluate(
         gathered.indices.append(batch.indices)
         gathered.shown.append(batch.shown)
     return _conclude(gathered, views, [entry.video_id for entry in loader.videos.entries])
+
+
+class _Forward:
+    """Runs a network in evaluation mode, in parts where a batch does not fit into memory.
+
+    There the scores of a clip do not depend on the others of its batch. Parts stay as small as they had to become once.
+    """
+
+    def __init__(self, model: Recognizer, precision: str) -> None:
+        self._model, self._precision = model, precision
+        self._device = next(model.parameters()).device
+        self._most: int | None = None
+
+    def __call__(
+        self, inputs: torch.Tensor, *, watched: bool
+    ) -> tuple[torch.Tensor, dict[str, SiteAttention]]:
+        """Scores (N, classes), float32 on the CPU, and where ``watched`` the attention coefficients by site."""
+        while True:
+            size = min(self._most or len(inputs), len(inputs))
+            try:
+                return self._run(torch.split(inputs, size), watched=watched)
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+            self._most = size // 2
+            torch.cuda.empty_cache()
+
+    def _run(
+        self, parts: Iterable[torch.Tensor], *, watched: bool
+    ) -> tuple[torch.Tensor, dict[str, SiteAttention]]:
+        with ExitStack() as stack:
+            stack.enter_context(open_autocast(self._precision, self._device))
+            seen = stack.enter_context(collect_attention(self._model)) if watched else {}
+            return torch.cat([self._model(part).float().cpu() for part in parts]), seen
 
 
 def _group(views: tuple[View, ...], watched: set[View]) -> list[list[int]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from study.data.loading import Loader
 from study.data.samples import ClipBatch
@@ -17,12 +15,9 @@ from study.models.recognizer import Recognizer
 from study.seeding import derive_seed
 from study.spec.trial import TrialSettings
 from study.training.checkpoint import load_checkpoint, save_checkpoint
-from study.training.device import open_autocast
+from study.training.early_stop import check_progress
 from study.training.optim import build_optimizer, derive_learning_rate, set_learning_rate
-
-
-class DivergedError(Exception):
-    """The loss is no longer finite."""
+from study.training.steps import StepWindow, backpropagate
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,7 @@ def fit(
     checkpoint: Path,
     on_epoch: Callable[[EpochReport], None],
     start_epoch: Callable[[int], None],
+    micro_batch: int | None = None,
 ) -> EpochReport:
     """Train ``model`` in place and leave its final weights in ``checkpoint``.
 
@@ -59,18 +55,26 @@ def fit(
         on_epoch: called after each epoch, once its checkpoint is on the disk, and again for the epoch that a
             resumed training starts from.
         start_epoch: called with the number of the epoch, from 0, before its first batch: sets the data order.
+        micro_batch: clips of one forward and backward pass; None for the whole batch.
 
     Returns:
         The report of the last epoch.
 
     Raises:
         DivergedError: when the loss is not finite.
+        StoppedError: when ``training.stop`` says that the trial is not worth going on with.
     """
     training = settings.training
     device = next(model.parameters()).device
     optimizer = build_optimizer(model, training.optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "fp16")
     report = EpochReport(0, {})
+
+    def check() -> None:
+        if report.epoch < training.epochs:
+            clips = min(len(loader) * training.batch_size, len(loader.videos))
+            check_progress(training.stop, report.epoch, report.metrics, clips=clips)
+
     state = load_checkpoint(checkpoint)
     if state is not None:
         model.load_state_dict(state["model"])
@@ -78,12 +82,13 @@ def fit(
         if state["optimizer"] is not None:
             optimizer.load_state_dict(state["optimizer"])
             scaler.load_state_dict(state["scaler"])
-        # The process may have died between the checkpoint and this call.
+        # The process may have died between the checkpoint and these calls.
         on_epoch(report)
+        check()
     for epoch in range(report.epoch, training.epochs):
         start_epoch(epoch)
         torch.manual_seed(derive_seed("dropout", seed, epoch))
-        metrics = _train_epoch(model, loader, settings, optimizer, scaler, epoch)
+        metrics = _train_epoch(model, loader, settings, optimizer, scaler, epoch, micro_batch)
         last = epoch + 1 == training.epochs
         save_checkpoint(
             checkpoint,
@@ -95,6 +100,7 @@ def fit(
         )
         report = EpochReport(epoch + 1, metrics)
         on_epoch(report)
+        check()
     return report
 
 
@@ -105,6 +111,7 @@ def _train_epoch(
     optimizer: torch.optim.SGD,
     scaler: torch.amp.GradScaler,
     epoch: int,
+    micro_batch: int | None,
 ) -> dict[str, float]:
     training, device = settings.training, next(model.parameters()).device
     model.train()
@@ -113,6 +120,7 @@ def _train_epoch(
     correct = torch.zeros((), dtype=torch.int64, device=device)
     seen, rate = 0, 0.0
     steps = len(loader)
+    window = StepWindow(epoch, [entry.video_id for entry in loader.videos.entries])
     for step, batch in enumerate(loader):
         rate = derive_learning_rate(
             training.optimizer, training.schedule, epochs=training.epochs, progress=epoch + step / steps
@@ -120,20 +128,24 @@ def _train_epoch(
         set_learning_rate(optimizer, rate)
         labels = batch.labels.to(device, non_blocking=True)
         inputs = normalize(batch.assemble(settings.clip, device), settings.clip)
-        with open_autocast(training.precision, device):
-            scores = model(inputs)
-        loss = cross_entropy(scores.float(), labels)
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(scaler.scale(loss))
+        loss, scores = backpropagate(
+            model,
+            inputs,
+            labels,
+            micro_batch=micro_batch or len(labels),
+            precision=training.precision,
+            scaler=scaler,
+        )
         if training.optimizer.clip_grad_norm is not None:
             scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(model.parameters(), training.optimizer.clip_grad_norm)
         scaler.step(optimizer)
         scaler.update()
         seen += len(labels)
-        loss_sum += loss.detach().double() * len(labels)
-        correct += (scores.detach().argmax(dim=1) == labels).sum()
+        loss_sum += loss * len(labels)
+        correct += (scores.argmax(dim=1) == labels).sum()
+        window.add(step, rate, loss, batch.indices)
+    window.check()
     mean_loss = float(loss_sum) / seen
-    if not math.isfinite(mean_loss):
-        raise DivergedError(f"the training loss of epoch {epoch + 1} is {mean_loss}")
     return {"train/loss": mean_loss, "train/top1": int(correct) / seen, "lr": rate}

@@ -113,6 +113,7 @@ def test_an_option_under_nothing_is_declared_with_it() -> None:
         ({"killed": ("a.mp4",)}, "videos left out while training"),
         ({"decoder": "pyav"}, "decoder"),
         ({"device": "NVIDIA H100"}, "device"),
+        ({"micro_batch": 8}, "micro-batch"),
         ({"versions": {"python": "3.11.7", "torch": "2.14.0", "decord": "0.6.0"}}, "library.torch"),
         (
             {"modules": {"study.training.fit": "ff", "study.models.build": "bb"}},

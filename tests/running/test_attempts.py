@@ -203,3 +203,87 @@ def test_an_attempt_that_cannot_have_its_folder_says_who_holds_it(
 def attempt_quietly(trial: Trial, place: Place, run: Run) -> None:
     with suppress(KeyboardInterrupt):
         run_attempt(trial, place, lambda epoch: None, run)
+
+
+def refuse_more_than(clips: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A device whose memory holds ``clips`` clips; returns what training asked for, pass by pass."""
+    import torch
+
+    from study.models.recognizer import Recognizer
+
+    asked: list[int] = []
+    forward = Recognizer.forward
+
+    def limited(self: Recognizer, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            asked.append(len(inputs))
+        if len(inputs) > clips:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, inputs)
+
+    monkeypatch.setattr(Recognizer, "forward", limited)
+    return asked
+
+
+def test_out_of_memory_is_tried_again_with_half_as_many_clips(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = toy_trial(store)
+    place = Place(store.folder(planned.trial_id), store.data)
+    asked = refuse_more_than(5, monkeypatch)
+    record = run_attempt(planned.trial, place, lambda epoch: None)
+    assert (record.status, record.micro_batch, record.epochs_done) == ("completed", 4, 2)
+    attempts = read_attempts(place.folder)
+    assert [(a.outcome, a.failure, a.micro_batch) for a in attempts] == [
+        ("failed", "out of memory", None),
+        ("failed", "out of memory", 8),
+        ("completed", "", 4),
+    ]
+    # 48 videos in batches of 16 are still three steps an epoch, now of four passes each.
+    assert asked == [16, 8] + [4] * (2 * 3 * 4)
+    # Evaluation makes its batches smaller too, and measures every video.
+    assert record.metrics["1x1"].videos == 24
+
+
+def test_a_smaller_micro_batch_survives_an_interruption(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = toy_trial(store)
+    place = Place(store.folder(planned.trial_id), store.data)
+    refuse_more_than(8, monkeypatch)
+
+    def interrupt(epoch: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_attempt(planned.trial, place, interrupt)
+    record = run_attempt(planned.trial, place, lambda epoch: None)
+    assert (record.status, record.micro_batch) == ("completed", 8)
+    assert [a.micro_batch for a in read_attempts(place.folder)] == [None, 8, 8]
+    undisturbed = Place(store.folder("undisturbed"), store.data)
+    assert run_attempt(planned.trial, undisturbed, lambda epoch: None).metrics == record.metrics
+
+
+def test_a_device_too_small_for_one_clip_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = toy_trial(store)
+    place = Place(store.folder(planned.trial_id), store.data)
+    refuse_more_than(0, monkeypatch)
+    record = run_attempt(planned.trial, place, lambda epoch: None)
+    assert (record.status, record.micro_batch) == ("failed", 1)
+    assert [a.micro_batch for a in read_attempts(place.folder)] == [None, 8, 4, 2, 1]
+
+
+def test_scores_do_not_depend_on_the_parts_of_an_evaluation(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory runs out only while testing: the trial is not trained again, and nothing it measures changes."""
+    planned = toy_trial(store)
+    whole = run_attempt(planned.trial, Place(store.folder("whole"), store.data), lambda epoch: None)
+    refuse_more_than(16, monkeypatch)
+    parts = run_attempt(planned.trial, Place(store.folder("parts"), store.data), lambda epoch: None)
+    assert len(read_attempts(store.folder("parts"))) == 1
+    assert parts.metrics["1x1"].top1 == whole.metrics["1x1"].top1
+    assert parts.metrics["1x1"].loss == pytest.approx(whole.metrics["1x1"].loss, rel=1e-5)
+    assert [block.videos for block in parts.attention] == [block.videos for block in whole.attention]
+    for one, other in zip(parts.attention, whole.attention, strict=True):
+        assert one.alpha_s == pytest.approx(other.alpha_s, rel=1e-5)

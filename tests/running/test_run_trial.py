@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,12 @@ def test_a_failure_is_a_record_with_its_reason(store: Store) -> None:
     assert record.failure.kind == "DivergedError"
     assert "training loss of epoch" in record.failure.message
     assert not record.metrics
+    # What led there: up to the step whose loss is not finite, with the videos of each.
+    steps = record.failure.steps
+    assert [math.isfinite(step.loss) for step in steps] == [True] * (len(steps) - 1) + [False]
+    assert f"at step {steps[-1].step}" in record.failure.message
+    assert {len(step.videos) for step in steps} == {16}
+    assert load_record(store.folder(planned.trial_id) / "record.json").failure is not None
     assert (
         make_toy_plan(store, "training.optimizer.lr=1e30", "training.optimizer.clip_grad_norm=null")
         .find("table7", "STH hybrid", 0)
@@ -229,3 +236,30 @@ def test_changed_data_are_refused(store: Store) -> None:
     assert record.failure is not None
     assert record.failure.kind == "DataError"
     assert "of yesterday" in record.failure.message
+
+
+def test_a_trial_that_is_given_up_has_no_accuracy(store: Store) -> None:
+    rule = ("training.stop.max_loss=0.001",)
+    planned = toy_trial(store, "STH hybrid", *rule)
+    assert planned.trial_id != toy_trial(store, "STH hybrid").trial_id
+    record = run_trial(planned.trial, Place(store.folder(planned.trial_id), store.data))
+    assert (record.status, record.epochs_done, record.metrics) == ("stopped", 1, {})
+    assert record.failure is not None
+    assert record.failure.message.startswith("diverged: training loss")
+    again = make_toy_plan(store, *rule)
+    planned = again.find("table7", "STH hybrid", 0)
+    assert planned.state is State.STOPPED
+    assert planned not in again.runnable()
+    assert planned not in again.runnable(frozenset({State.FAILED}))
+
+
+def test_a_trial_that_was_interrupted_before_it_could_be_given_up_is(store: Store) -> None:
+    planned = toy_trial(store, "STH hybrid", "training.stop.max_loss=0.001", "training.epochs=3")
+
+    def interrupt(epoch: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(planned.trial, Place(store.folder(planned.trial_id), store.data), interrupt)
+    record = run_trial(planned.trial, Place(store.folder(planned.trial_id), store.data))
+    assert (record.status, record.epochs_done) == ("stopped", 1)

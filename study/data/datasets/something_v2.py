@@ -69,7 +69,7 @@ def _read_json(path: Path, expected: type[Json]) -> tuple[str, Json]:
     text = read_text(path)
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise DataError(f"{path}{line}: not JSON: {error}") from None
     if not isinstance(content, expected):

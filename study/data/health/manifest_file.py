@@ -148,7 +148,7 @@ def read_table(
 def _parse_first_line(path: Path, comment: str) -> dict[str, Any]:
     try:
         head = json.loads(comment.removeprefix("#")) if comment.startswith("#") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         head = None
     if not isinstance(head, dict) or "version" not in head:
         raise DataError(f"{path}:1: not a manifest of data check: it begins with '{comment[:60]}'")
