@@ -24,7 +24,7 @@ ROOMS = {
     "study.analysis": BASE | {"study.spec"},
     "study.reporting": BASE | {"study.spec", "study.analysis"},
 }
-TOP = {"study.commands", "study.cli", "study.cli_data", "study.notebook", "study.notebook_views"}
+TOP = {"study.commands", "study.cli", "study.notebook", "study.notebook_views"}
 CONFINED = {"mlflow": {"study.tracking"}, "ray": {"study.running.ray_tune"}}
 NO_TORCH = (
     "study.errors",

@@ -6,8 +6,10 @@ makes a small file large (anchors, aliases, merge keys) or names a type to const
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,14 @@ def load_document(path: Path) -> Document:
 
 def parse_document(text: str, source: str) -> Document:
     """Parse YAML ``text``; ``source`` names it in errors. Raises SpecError like :func:`load_document`."""
+    parsed = _parse(text, source)
+    # Overlays change what they are given.
+    return replace(parsed, data=copy.deepcopy(parsed.data))
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str, source: str) -> Document:
+    """One file is read many times in a process: at the study's scale, at the paper's, for claims."""
     try:
         loaded = _reader("rt").load(StringIO(text))
     except MarkedYAMLError as error:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.reporting.colors import PALETTE, Look, parse_color
-from study.reporting.figures.style import WIDTH, add_legend, draw_mean_and_spread, styled, wrap
+from study.reporting.figures.style import WIDTH, add_legend, draw_means_and_spreads, styled, wrap
 
 PARTS = {"alpha_s": "spatial part, αₛ", "alpha_t": "temporal part, αₜ"}
 LOOKS = {
@@ -36,10 +36,9 @@ def draw_attention_by_layer(frame: pd.DataFrame, title: str) -> Figure:
     with styled():
         figure = Figure(figsize=(WIDTH, 3.7), layout="constrained")
         axes = figure.subplots()
-        handles: dict[str, Artist] = {
-            label: draw_mean_and_spread(axes, frame, "index", part, LOOKS[part])
-            for part, label in PARTS.items()
-        }
+        long = frame.melt(["index", "repeat"], [*PARTS], "part", "value").replace({"part": PARTS})
+        looks = {label: LOOKS[part] for part, label in PARTS.items()}
+        handles: dict[str, Artist] = dict(draw_means_and_spreads(axes, long, "index", "value", "part", looks))
         _finish(axes, frame, 2 * MOST_LABELS)
         axes.set(ylabel="attention coefficient", title=wrap(title, 90))
         add_legend(figure, handles)
@@ -59,10 +58,7 @@ def draw_attention_by_group(frame: pd.DataFrame, title: str, looks: Mapping[str,
         panels = figure.subplots(1, 2, sharey=True)
         handles: dict[str, Artist] = {}
         for axes, (part, label) in zip(panels, PARTS.items(), strict=True):
-            for name, look in looks.items():
-                own = frame[frame["group"] == name]
-                if len(own):
-                    handles[name] = draw_mean_and_spread(axes, own, "index", part, look)
+            handles |= draw_means_and_spreads(axes, frame, "index", part, "group", looks)
             _finish(axes, frame, MOST_LABELS)
             axes.set_title(label)
         panels[0].set_ylabel("attention coefficient")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from study.reporting.colors import Look
-from study.reporting.figures.style import WIDTH, add_legend, draw_mean_and_spread, styled, wrap
+from study.reporting.figures.style import WIDTH, add_legend, draw_means_and_spreads, styled, wrap
 
 PANELS = {
     "train/loss": ("training loss", 1.0),
@@ -37,11 +37,8 @@ def draw_training_curves(frame: pd.DataFrame, title: str, looks: Mapping[str, Lo
         for axes, metric in zip(panels, metrics, strict=True):
             label, factor = PANELS[metric]
             part = frame[frame["metric"] == metric]
-            for name, look in looks.items():
-                own = part[part["arm"] == name]
-                if len(own):
-                    scaled = own.assign(value=factor * own["value"])
-                    handles[name] = draw_mean_and_spread(axes, scaled, "epoch", "value", look)
+            scaled = part.assign(value=factor * part["value"])
+            handles |= draw_means_and_spreads(axes, scaled, "epoch", "value", "arm", looks)
             axes.set(xlabel="epoch", title=label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         add_legend(figure, handles)

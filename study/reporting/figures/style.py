@@ -17,6 +17,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -95,8 +97,10 @@ def save_figure(figure: Figure, frame: pd.DataFrame, stem: Path) -> tuple[Path, 
         if engine is not None:
             engine.execute(figure)
         figure.set_layout_engine("none")
-        figure.savefig(png, metadata={"Software": None})
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
+        figure.set_dpi(mpl.rcParams["savefig.dpi"])
+        # Figure.savefig draws everything twice: once to find the layout.
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return png, svg, save_frame(frame, stem)
 
 
@@ -108,37 +112,51 @@ def save_frame(frame: pd.DataFrame, stem: Path) -> Path:
     return path
 
 
-def draw_mean_and_spread(axes: Axes, frame: pd.DataFrame, x: str, y: str, look: Look) -> Line2D:
-    """The mean of ``y`` over the rows of one ``x`` as a line, one sample standard deviation each way as a band.
+def draw_means_and_spreads(
+    axes: Axes, frame: pd.DataFrame, x: str, y: str, group: str, looks: Mapping[str, Look]
+) -> dict[str, Line2D]:
+    """A curve for each group: the mean of ``y`` over the rows of one ``x`` as a line, one sample standard deviation
+    each way as a band.
 
     Args:
         axes: where.
-        frame: columns ``x`` and ``y``; a row a repeat and value of ``x``. A single repeat has no band.
+        frame: columns ``x``, ``y`` and ``group``; a row a repeat and value of ``x``. A single repeat has no band.
         x: column along the axis.
         y: column that is averaged.
-        look: color and marker.
+        group: column with the name of the curve.
+        looks: color and marker by that name, in the order in which they are drawn. Names without rows have no curve.
+
+    Returns:
+        The lines by name.
     """
-    repeats = frame.groupby(x).size()
+    present = set(frame[group])
+    names = [name for name in looks if name in present]
+    if not names:
+        return {}
+    before = len(axes.lines)
     labels = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
     sns.lineplot(
         frame,
         x=x,
         y=y,
-        errorbar="sd" if repeats.max() > 1 else None,
+        hue=group,
+        hue_order=names,
+        palette={name: looks[name].color for name in names},
+        errorbar="sd" if frame.groupby([group, x]).size().max() > 1 else None,
         err_kws={"alpha": 0.16, "linewidth": 0},
-        color=look.color,
-        marker=look.marker,
-        markersize=5.5 * look.scale,
-        markevery=max(1, len(repeats) // MOST_MARKERS),
+        linewidth=1.6,
         markeredgecolor="white",
         markeredgewidth=0.6,
-        linewidth=1.6,
         legend=False,
         ax=axes,
     )
     axes.set(**labels)  # seaborn writes the names of the columns there
-    line: Line2D = axes.lines[-1]
-    return line
+    lines = dict(zip(names, axes.lines[before:], strict=True))
+    for name, line in lines.items():
+        look = looks[name]
+        every = max(1, frame.loc[frame[group] == name, x].nunique() // MOST_MARKERS)
+        line.set(marker=look.marker, markersize=5.5 * look.scale, markevery=every)
+    return lines
 
 
 def add_legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
