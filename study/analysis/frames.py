@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from study.analysis.published import Value, per_view
-from study.analysis.tables import NOT_DONE, Accuracy, ArmResult, Spread, TableResult, describe_problems
+from study.analysis.repeats import NOT_DONE, Spread, describe_problems
+from study.analysis.tables import Accuracy, ArmResult, TableResult
 
 NUMERIC_ENDS = ("_mean", "_std", "_points", "_percent", "_m", "_per_view")
 NUMERIC_NAMES = ("delta_p", "delta_p_holm", "delta_repeats_needed")

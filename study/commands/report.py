@@ -10,14 +10,8 @@ from pathlib import Path
 from study.analysis.costs import CountedCost, add_costs
 from study.analysis.fusion import fuse_scores
 from study.analysis.published import PublishedTable, RowSpec, load_published
-from study.analysis.tables import (
-    PAPER_PROFILE,
-    ExperimentView,
-    PlannedState,
-    RepeatResult,
-    TrialRef,
-    average_folds,
-)
+from study.analysis.repeats import PlannedState, RepeatResult, TrialRef, average_folds
+from study.analysis.tables import PAPER_PROFILE, ExperimentView
 from study.commands.architecture import show_architecture
 from study.commands.claims import collect_claims
 from study.commands.evidence import collect_evidence, list_confounded

@@ -82,7 +82,7 @@ def _run(trial_id: str, scratch: _Scratch) -> TrialRecord:
     trial = Trial.from_json(record.trial)
     return run_attempt(
         trial,
-        Place(scratch.trials / trial_id, scratch.data, _find_parent(trial, scratch)),
+        Place(scratch.trials / trial_id, scratch.data, _find_parent(trial, scratch), record.micro_batch),
         lambda epoch: None,
     )
 
@@ -142,6 +142,8 @@ def _explain(before: TrialRecord, now: TrialRecord) -> str:
         if then.versions.get(name) != here.versions.get(name)
     ]
     changes = list_changes(before.code, fingerprint_code(Trial.from_json(before.trial).settings))
+    if before.micro_batch != now.micro_batch:
+        differing.append(f"clips at a time {before.micro_batch or 'all'}, here {now.micro_batch or 'all'}")
     differing += [f"the code ({'; '.join(changes[:5])})"] if changes else []
     if not differing:
         return (

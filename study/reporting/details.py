@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+from study.analysis.repeats import RepeatResult, Spread
 from study.analysis.statistics.deltas import Delta
-from study.analysis.tables import Accuracy, ArmResult, RepeatResult, Spread, TableResult
+from study.analysis.tables import Accuracy, ArmResult, TableResult
 from study.reporting.display import Details, Facts, RunLine, show_sentence, show_signed
 from study.reporting.signs import ABSENT
 

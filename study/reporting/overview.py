@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from study.analysis.tables import NOT_DONE, RepeatResult, Run, TableResult
+from study.analysis.repeats import NOT_DONE, RepeatResult, Run
+from study.analysis.tables import TableResult
 from study.reporting.display import Cell, Column, Display
 from study.reporting.signs import ABSENT
 

@@ -7,15 +7,8 @@ from dataclasses import replace
 
 from study.analysis.frames import table_frame
 from study.analysis.published import RowSpec
-from study.analysis.tables import (
-    NOT_DONE,
-    Accuracy,
-    ArmResult,
-    RepeatResult,
-    Spread,
-    TableResult,
-    describe_problems,
-)
+from study.analysis.repeats import NOT_DONE, RepeatResult, Spread, describe_problems
+from study.analysis.tables import Accuracy, ArmResult, TableResult
 from study.reporting.details import build_details
 from study.reporting.display import (
     Cell,

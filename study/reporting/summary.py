@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from study.analysis.tables import Run, TableResult
+from study.analysis.repeats import Run
+from study.analysis.tables import TableResult
 
 
 def summarize(table: TableResult) -> str:

@@ -138,7 +138,7 @@ def run_attempt(
         StoreError: when the attempt before this one does not let go of the folder.
     """
     work = run or _load_run_trial()
-    size = _recall_micro_batch(place.folder)
+    size = place.micro_batch or _recall_micro_batch(place.folder)
     while True:
         record = _run_once(trial, replace(place, micro_batch=size), tick, work)
         size = halve_micro_batch(record, trial.settings.training.batch_size)

@@ -20,8 +20,9 @@ from study.analysis.evidence import Cell, Evidence
 from study.analysis.factors import Factor
 from study.analysis.lint.rounding import Interval
 from study.analysis.published import load_published
+from study.analysis.repeats import PlannedState, TrialRef
 from study.analysis.statistics.hits import VideoHits
-from study.analysis.tables import ExperimentView, PlannedState, TrialRef
+from study.analysis.tables import ExperimentView
 from study.spec.loading import load_study
 from tests import fabricated
 

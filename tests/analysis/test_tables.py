@@ -10,7 +10,8 @@ import pytest
 
 from study.analysis.frames import table_frame
 from study.analysis.published import load_published
-from study.analysis.tables import ExperimentView, TrialRef, build_table, measure_spread
+from study.analysis.repeats import TrialRef, measure_spread
+from study.analysis.tables import ExperimentView, build_table
 from tests import fabricated
 
 Outcome = float | str | None

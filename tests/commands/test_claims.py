@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from study.analysis.claims.material import Untestable
-from study.analysis.tables import ExperimentView, TrialRef
+from study.analysis.repeats import TrialRef
+from study.analysis.tables import ExperimentView
 from study.commands.claims import collect_claims
 from study.commands.costs import CostBook
 from study.commands.evidence import FactorFinder, collect_evidence, collect_hits

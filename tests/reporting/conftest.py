@@ -11,7 +11,8 @@ import pytest
 
 from study.analysis.claims.result import ClaimResult, Estimate
 from study.analysis.published import load_published
-from study.analysis.tables import ExperimentView, TrialRef
+from study.analysis.repeats import TrialRef
+from study.analysis.tables import ExperimentView
 from study.reporting.report import ReportSource
 from study.spec.resolved import Experiment, Row
 from tests import fabricated

@@ -8,7 +8,8 @@ import pytest
 
 from study.analysis.evidence import Evidence
 from study.analysis.factors import Factor
-from study.analysis.tables import ExperimentView, TrialRef, build_table
+from study.analysis.repeats import TrialRef
+from study.analysis.tables import ExperimentView, build_table
 from study.reporting.claims import claims_frame
 from study.reporting.display import Cell, Display, read_number, show_signed
 from study.reporting.html_table import table_html

@@ -12,7 +12,8 @@ import pandas as pd
 from study.analysis.costs import CountedCost
 from study.analysis.evidence import Cell
 from study.analysis.factors import Factor
-from study.analysis.tables import ExperimentView, RepeatResult, TrialRef, describe_problems
+from study.analysis.repeats import RepeatResult, TrialRef, describe_problems
+from study.analysis.tables import ExperimentView
 from study.spec.experiment import ProfileSpec
 from study.spec.resolved import Arm, Row, UsedDataset
 
