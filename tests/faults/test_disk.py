@@ -21,6 +21,7 @@ from study.running.store import DEBRIS_SECONDS, Store, clear_debris, discard_att
 from study.tracking.mirror import Mirror
 from study.tracking.read import load_runs
 from tests.faults.conftest import make_item
+from tests.faults.disks import fill, mounted_disk
 from tests.faults.grid import ToyGrid, check_runs, check_same_results
 from tests.faults.processes import launched
 
@@ -94,28 +95,8 @@ def test_no_room_for_a_file_of_a_trial(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"needs the right to mount a small file system: {mounted.stderr.strip()}")
-    try:
+    with mounted_disk(tmp_path / "disk", 24) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Take all the room that is left."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"0" * 4096)
-        except OSError:
-            return ballast
 
 
 def test_a_disk_that_is_really_full(

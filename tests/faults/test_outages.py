@@ -24,6 +24,7 @@ from study.tracking.read import load_curves, load_runs
 from study.tracking.store import TrackingError, connect
 from tests import fabricated
 from tests.faults.conftest import make_item
+from tests.faults.disks import fill, mounted_disk
 from tests.faults.grid import ToyGrid, check_runs
 from tests.faults.processes import Server, free_port, launched, serving, wait_for
 from tests.faults.proxy import proxied
@@ -199,29 +200,8 @@ def test_a_slow_server_does_not_hold_up_the_end(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"needs the right to mount a small file system: {mounted.stderr.strip()}")
-    try:
+    with mounted_disk(tmp_path / "disk", 8) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Take all the room that is left."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"0" * 4096)
-        except OSError:
-            return ballast
 
 
 def test_a_server_without_room_is_caught_up_when_there_is_some(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from study.errors import StoreError
 from study.tracking.mirror import Mirror
 from study.tracking.ui import serve
+from tests.faults.processes import descendants, is_alive
 
 SERVE = """
 import sys
@@ -53,32 +53,6 @@ def test_serves_on_loopback_and_ends_with_all_its_processes(uri: str, tmp_path: 
     finally:
         guard.cancel()
         process.kill()
-
-
-def descendants(pid: int) -> list[int]:
-    """Processes below ``pid``, from /proc."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(fields[1])
-    found, queue = [], [pid]
-    while queue:
-        current = queue.pop()
-        children = [child for child, parent in parents.items() if parent == current]
-        found += children
-        queue += children
-    return found
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
 
 
 def test_an_unknown_study_or_database_is_named(uri: str, tmp_path: Path) -> None:
