@@ -37,3 +37,13 @@ def store(tmp_path: Path, toy_data: Path) -> Store:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "data").symlink_to(toy_data)
     return Store.at(tmp_path / "store")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread files over processes, each whole: what its fixtures make is made once.
+
+    Tests that start clusters and servers, kill them and wait for them stay in one process, one after the other.
+    """
+    for item in items:
+        parts = item.path.relative_to(REPOSITORY).parts
+        item.add_marker(pytest.mark.xdist_group("faults" if "faults" in parts else str(item.path)))

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from study.running.store import Store
 from tests.faults.chaos import VICTIMS, run_chaos
+from tests.faults.grid import ToyGrid
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_nothing_is_lost_or_doubled_when_anything_is_killed(tmp_path: Path) -> None:
-    chaos = run_chaos(tmp_path, kills=len(VICTIMS), epochs=8, seed=3, seconds=2.0, limit=600)
+    grid = ToyGrid(Store.at(tmp_path / "store"), epochs=8, specs=("table8",))
+    chaos = run_chaos(tmp_path, grid, kills=len(VICTIMS), seed=3, seconds=1.0, limit=400)
     assert sum(chaos.killed.values()) == len(VICTIMS)
     assert set(chaos.killed) == set(VICTIMS)
