@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -15,7 +16,10 @@ from typer.main import get_command
 from study.cli import app
 from study.models.backbones import BACKBONES
 from study.models.placement import Site
+from study.running.plan import make_plan
+from study.running.store import Store
 from study.spec.blocks.base import BlockSpec
+from study.spec.loading import load_study
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -31,6 +35,13 @@ def test_every_linked_file_exists() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
     assert links
     assert [link for link in links if not (REPOSITORY / link).exists()] == []
+
+
+def test_the_size_of_the_first_launch_is_as_told(tmp_path: Path) -> None:
+    told = re.search(r"\((\d+) rows, (\d+) distinct trials", README)
+    assert told
+    trials = make_plan(load_study(), Store.at(tmp_path)).trials
+    assert (int(told[1]), int(told[2])) == (sum(len(planned.uses) for planned in trials), len(trials))
 
 
 @pytest.fixture
