@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from study.spec.trial import Trial
 
@@ -26,6 +26,26 @@ class Place:
     parent: Path | None = None
     micro_batch: int | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Its fields, folders as text."""
+        return {
+            "folder": str(self.folder),
+            "data_dir": str(self.data_dir),
+            "parent": str(self.parent) if self.parent else None,
+            "micro_batch": self.micro_batch,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Place:
+        """The place that :meth:`to_json` described."""
+        parent = content["parent"]
+        return cls(
+            folder=Path(content["folder"]),
+            data_dir=Path(content["data_dir"]),
+            parent=Path(parent) if parent else None,
+            micro_batch=content["micro_batch"],
+        )
+
 
 @dataclass(frozen=True)
 class Job:
@@ -33,6 +53,15 @@ class Job:
 
     trial: Trial
     place: Place
+
+    def to_json(self) -> dict[str, Any]:
+        """What :meth:`from_json` makes it from again, in another process."""
+        return {"trial": self.trial.to_json(), "place": self.place.to_json()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Job:
+        """The job that :meth:`to_json` described."""
+        return cls(Trial.from_json(content["trial"]), Place.from_json(content["place"]))
 
 
 class Events(Protocol):

@@ -10,8 +10,8 @@ one starts (:mod:`study.running.preflight`), and at those that join later. See d
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, nullcontext
@@ -26,7 +26,6 @@ from study.running.preflight import Survey, meeting_point, wait_for_marker
 from study.running.ray_tune.connection import await_resources, connected
 from study.running.ray_tune.listener import make_listener
 from study.running.ray_tune.nodes import MOUNT_SECONDS, NodeWatch
-from study.spec.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class _Parcels:
         content, spans = bytearray(), {}
         for job in jobs:
             begin = len(content)
-            content += pickle.dumps((job.trial.to_json(), job.place))
+            content += json.dumps(job.to_json()).encode()
             spans[job.trial.trial_id] = (begin, len(content))
         return cls(ray.put(np.frombuffer(bytes(content), dtype=np.uint8)), spans)
 
@@ -143,11 +142,11 @@ def _make_trainable(
         from ray import tune
 
         begin, end = config["span"]
-        content, place = pickle.loads(ray.get(store)[begin:end].tobytes())
+        job = Job.from_json(json.loads(ray.get(store)[begin:end].tobytes()))
         if survey is not None and not wait_for_marker(survey.meeting, survey.token, MOUNT_SECONDS):
             raise SchedulingError(f"this node does not see the store {survey.meeting.parent}")
         # A cluster's node need not have that folder where all paths are absolute: the preflight has looked.
         with chdir(directory) if os.path.isdir(directory) else nullcontext():
-            run_attempt(Trial.from_json(content), place, lambda epoch: tune.report({"epoch": epoch}), run_one)
+            run_attempt(job.trial, job.place, lambda epoch: tune.report({"epoch": epoch}), run_one)
 
     return trainable
