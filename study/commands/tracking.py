@@ -71,9 +71,9 @@ class _Listener:
     def epoch(self, trial_id: str, epoch: int) -> None:
         self.events.epoch(trial_id, epoch)
 
-    def ended(self, trial_id: str) -> None:
+    def ended(self, trial_id: str, problem: str = "") -> None:
         self.running.discard(trial_id)
-        self.events.ended(trial_id)
+        self.events.ended(trial_id, problem)
 
 
 class TrackingThread:

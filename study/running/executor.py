@@ -73,8 +73,8 @@ class Events(Protocol):
     def epoch(self, trial_id: str, epoch: int) -> None:
         """The trial has finished ``epoch`` epochs."""
 
-    def ended(self, trial_id: str) -> None:
-        """The trial has a record, or has died without one."""
+    def ended(self, trial_id: str, problem: str = "") -> None:
+        """The trial has a record; or has none, or an old one, because of ``problem``."""
 
 
 class Executor(Protocol):
@@ -83,6 +83,6 @@ class Executor(Protocol):
     def run(self, jobs: Sequence[Job], events: Events) -> None:
         """Run all ``jobs``, in order as far as resources allow.
 
-        A failed trial does not stop the others. KeyboardInterrupt stops all; trials without a record then go
+        A trial that fails, or raises anything at all, does not stop the others. KeyboardInterrupt stops all; trials without a record then go
         on from their checkpoints at the next launch.
         """

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.errors import SchedulingError
-from study.running.attempts import Run, run_attempt
+from study.running.attempts import Run, attempt_apart
 from study.running.demand import bundle_of
 from study.running.executor import Events, Job
 from study.running.preflight import Survey, meeting_point, wait_for_marker
@@ -147,6 +147,9 @@ def _make_trainable(
             raise SchedulingError(f"this node does not see the store {survey.meeting.parent}")
         # A cluster's node need not have that folder where all paths are absolute: the preflight has looked.
         with chdir(directory) if os.path.isdir(directory) else nullcontext():
-            run_attempt(job.trial, job.place, lambda epoch: tune.report({"epoch": epoch}), run_one)
+            problem = attempt_apart(job, lambda epoch: tune.report({"epoch": epoch}), run_one)
+        if problem:
+            # Not raised: Tune would try it again, as if the machine were to blame.
+            tune.report({"problem": problem})
 
     return trainable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from study.errors import SchedulingError
@@ -37,6 +36,7 @@ def make_listener(events: Events, watch: NodeWatch | None) -> Any:
 
         events: Events
         watch: NodeWatch | None
+        problems: dict[str, str]
 
         def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
             _check_processes()
@@ -51,19 +51,20 @@ def make_listener(events: Events, watch: NodeWatch | None) -> Any:
         ) -> None:
             if "epoch" in result:
                 self.events.epoch(trial.config["trial"], result["epoch"])
+            if "problem" in result:
+                self.problems[trial.config["trial"]] = result["problem"]
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            self.events.ended(trial.config["trial"])
+            self.events.ended(trial.config["trial"], self.problems.pop(trial.config["trial"], ""))
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            self.events.ended(trial.config["trial"])
             # Errors inside a trial are in its record; this one kept it from having any.
             lines = str(trial.get_error() or "its process died").strip().splitlines()
-            logging.getLogger(__name__).warning("trial %s: %s", trial.config["trial"], lines[-1])
+            self.events.ended(trial.config["trial"], lines[-1])
 
         def __getstate__(self) -> dict[str, Any]:
             return {}
 
     listener = Listener()
-    listener.events, listener.watch = events, watch
+    listener.events, listener.watch, listener.problems = events, watch, {}
     return listener
