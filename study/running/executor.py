@@ -83,6 +83,6 @@ class Executor(Protocol):
     def run(self, jobs: Sequence[Job], events: Events) -> None:
         """Run all ``jobs``, in order as far as resources allow.
 
-        A trial that fails, or raises anything at all, does not stop the others. KeyboardInterrupt stops all; trials without a record then go
-        on from their checkpoints at the next launch.
+        A trial that fails, or raises anything at all, does not stop the others. KeyboardInterrupt stops all; trials
+        without a record then go on from their checkpoints at the next launch.
         """
