@@ -191,7 +191,7 @@ def mirror_in_bulk(plan: Plan, store: Store) -> None:
     experiment = ensure_experiment(client, store.tracking_uri, plan.study.name, store.artifacts)
     location = client.get_experiment(experiment).artifact_location
     bulk = BulkClient(location)
-    mirror = Mirror(store.tracking_uri, plan.study.name, store.artifacts)
+    mirror = Mirror(store.tracking_uri, plan.study.name, store.artifacts, owner=store.claim_id())
     mirror._client, mirror._experiment_id = bulk, experiment  # type: ignore[assignment]
     # Nothing reads the settings back, and writing them as YAML takes longer than all the rest.
     with patch.object(upload, "settings_yaml", lambda trial: json.dumps(trial.to_json())):
