@@ -7,24 +7,7 @@ from typing import Any
 from study.errors import SchedulingError
 from study.running.executor import Events
 from study.running.ray_tune.nodes import NodeWatch
-
-VITAL = frozenset({"raylet", "gcs_server"})
-
-
-def _check_processes() -> None:
-    """Raise SchedulingError when a process has died that Ray cannot do without: Tune would wait for it for ever.
-
-    Only those that we started are looked at; a cluster minds its own.
-    """
-    from ray._private import worker
-
-    node = worker.global_worker.node
-    dead = {str(kind) for kind, _ in node.dead_processes()} & VITAL if node is not None else set()
-    if dead:
-        raise SchedulingError(
-            f"Ray's {' and '.join(sorted(dead))} on this machine died (killed, or out of memory?). Finished trials are "
-            "kept; launch again to go on: the others continue after their last whole epoch"
-        )
+from study.running.ray_tune.vital import describe_death
 
 
 def make_listener(events: Events, watch: NodeWatch | None) -> Any:
@@ -39,7 +22,9 @@ def make_listener(events: Events, watch: NodeWatch | None) -> Any:
         problems: dict[str, str]
 
         def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-            _check_processes()
+            # Tune would wait for a dead process for ever.
+            if death := describe_death():
+                raise SchedulingError(death)
             if self.watch is not None:
                 self.watch.look()
 
