@@ -142,7 +142,10 @@ class RunScores:
 
 
 def load_curves(uri: str, runs: pd.DataFrame, names: Sequence[str] = CURVES) -> pd.DataFrame:
-    """Metrics by epoch: ``trial_id``, ``metric``, ``step``, ``value``, ``timestamp`` (ms since 1970)."""
+    """Metrics by epoch: ``trial_id``, ``metric``, ``step``, ``value``, ``timestamp`` (ms since 1970).
+
+    Each curve is in the order of its steps. Of an epoch that was logged twice the newest value counts.
+    """
     client = _client(uri)
     rows: list[tuple[Any, ...]] = []
     present = [name for name in names if f"metrics.{name}" in runs]
@@ -150,7 +153,9 @@ def load_curves(uri: str, runs: pd.DataFrame, names: Sequence[str] = CURVES) -> 
     for name in present:
         chosen = runs[runs[f"metrics.{name}"].notna()]
         for run_id, trial_id in zip(chosen["run_id"], chosen["trial_id"], strict=True):
-            rows += [(trial_id, name, *entry) for entry in histories.get((str(run_id), name), ())]
+            entries = histories.get((str(run_id), name), ())
+            newest = {entry[0]: entry for entry in sorted(entries, key=lambda entry: entry[2])}
+            rows += [(trial_id, name, *newest[step]) for step in sorted(newest)]
     return pd.DataFrame(rows, columns=["trial_id", "metric", "step", "value", "timestamp"])
 
 
