@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,12 +123,13 @@ def _run(
     """Train ``todo`` beside a thread that mirrors."""
     from study.commands.tracking import TrackingThread
 
-    concurrent = options.max_concurrent or _guess_concurrent(todo)
     prior = plan.study.profile.seconds_per_trial
     begun: set[str] = set()
     reasons: dict[str, str] = {}
     with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
         if todo:
+            executor = _executor(options)
+            concurrent = executor.capacity([planned.trial.settings.resources for planned in todo])
             with LaunchProgress(todo, store, console, concurrent, prior) as progress:
                 for block in plan.blocks(todo) if options.budget else [todo]:
                     if not _fits(block, progress, options.budget, console):
@@ -138,7 +138,7 @@ def _run(
                         jobs = list(_make_jobs(wave, store))
                         begun |= {job.trial.trial_id for job in jobs}
                         if jobs:
-                            _executor(options).run(jobs, tracking.listen(progress))
+                            executor.run(jobs, tracking.listen(progress))
                 reasons = progress.problems
     after = make_plan(plan.study, store)
     unfinished = [t for t in after.trials if t.trial_id in begun and t.state in RUNNABLE]
@@ -184,11 +184,6 @@ def _executor(options: LaunchOptions) -> Executor:
     from study.running.ray_tune import RayExecutor
 
     return RayExecutor(options.address, options.max_concurrent, options.wait_seconds)
-
-
-def _guess_concurrent(todo: Sequence[PlannedTrial]) -> int:
-    cpus = [planned.trial.settings.resources.cpus for planned in todo]
-    return max(1, int((os.cpu_count() or 1) // max(cpus))) if cpus else 1
 
 
 def _prepare_data(todo: Sequence[PlannedTrial], store: Store, console: Console) -> None:

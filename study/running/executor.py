@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from study.spec.training import ResourcesSpec
 from study.spec.trial import Trial
 
 
@@ -79,6 +80,13 @@ class Events(Protocol):
 
 class Executor(Protocol):
     """Runs jobs. What is done stands in the trials' folders, never in the executor."""
+
+    def capacity(self, asked: Sequence[ResourcesSpec]) -> int:
+        """How many trials that ask for this can be at work at a time, at least 1; for estimates of time only.
+
+        Raises:
+            SchedulingError: when what runs them cannot be reached.
+        """
 
     def run(self, jobs: Sequence[Job], events: Events) -> None:
         """Run all ``jobs``, in order as far as resources allow.

@@ -8,6 +8,7 @@ from functools import partial
 
 from study.running.attempts import Run, attempt_apart
 from study.running.executor import Events, Job
+from study.spec.training import ResourcesSpec
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class InlineExecutor:
     """
 
     run_one: Run | None = None
+
+    def capacity(self, asked: Sequence[ResourcesSpec]) -> int:
+        """See :class:`study.running.executor.Executor`."""
+        return 1
 
     def run(self, jobs: Sequence[Job], events: Events) -> None:
         """See :class:`study.running.executor.Executor`."""

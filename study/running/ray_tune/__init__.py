@@ -20,12 +20,13 @@ from typing import Any
 
 from study.errors import SchedulingError
 from study.running.attempts import Run, attempt_apart
-from study.running.demand import bundle_of
+from study.running.demand import bundle_of, count_concurrent
 from study.running.executor import Events, Job
 from study.running.preflight import Survey, meeting_point, wait_for_marker
-from study.running.ray_tune.connection import await_resources, connected
+from study.running.ray_tune.connection import await_resources, connected, list_offers
 from study.running.ray_tune.listener import make_listener
 from study.running.ray_tune.nodes import MOUNT_SECONDS, NodeWatch
+from study.spec.training import ResourcesSpec
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ class RayExecutor:
     max_concurrent: int | None = None
     wait_seconds: float = 0.0
     run_one: Run | None = None
+
+    def capacity(self, asked: Sequence[ResourcesSpec]) -> int:
+        """See :class:`study.running.executor.Executor`. A cluster is joined for a moment to ask its nodes."""
+        if self.address is None:
+            # Its GPUs are known to Ray only, which is not running yet.
+            asked = [resources.model_copy(update={"gpus": 0.0, "custom": {}}) for resources in asked]
+            offers = [{"CPU": float(os.cpu_count() or 1)}]
+        else:
+            with connected(self.address):
+                offers = list_offers()
+        return min(count_concurrent(asked, offers), self.max_concurrent or len(asked) or 1)
 
     def run(self, jobs: Sequence[Job], events: Events) -> None:
         """See :class:`study.running.executor.Executor`.
