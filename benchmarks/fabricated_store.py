@@ -17,8 +17,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 from mlflow.entities import Metric, Param, RunTag
@@ -191,7 +189,7 @@ def mirror_in_bulk(plan: Plan, store: Store) -> None:
     experiment = ensure_experiment(client, store.tracking_uri, plan.study.name, store.artifacts)
     location = client.get_experiment(experiment).artifact_location
     bulk = BulkClient(location)
-    mirror = Mirror(store.tracking_uri, plan.study.name, store.artifacts)
+    mirror = Mirror(store.tracking_uri, plan.study.name, store.artifacts, owner=store.claim_id())
     mirror._client, mirror._experiment_id = bulk, experiment  # type: ignore[assignment]
     # Nothing reads the settings back, and writing them as YAML takes longer than all the rest.
     with patch.object(upload, "settings_yaml", lambda trial: json.dumps(trial.to_json())):
@@ -206,8 +204,7 @@ class BulkClient:
     """As much of ``MlflowClient`` as the mirror writes with. What is written is kept until :meth:`flush`."""
 
     def __init__(self, location: str) -> None:
-        self.location = location
-        self.folder = Path(url2pathname(urlsplit(location).path))
+        self.location, self.tracking_uri = location, ""
         self.runs: dict[str, dict[str, Any]] = {}
         self.metrics: list[tuple[str, Metric]] = []
         self.params: list[tuple[str, Param]] = []
@@ -238,10 +235,8 @@ class BulkClient:
     def set_terminated(self, run_id: str, status: str, end_time: int) -> None:
         self.runs[run_id] |= {"status": status, "end": end_time}
 
-    def log_artifact(self, run_id: str, path: str) -> None:
-        folder = self.folder / run_id / "artifacts"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, folder)
+    def get_run(self, run_id: str) -> SimpleNamespace:
+        return SimpleNamespace(info=SimpleNamespace(artifact_uri=f"{self.location}/{run_id}/artifacts"))
 
     def flush(self, connection: sqlite3.Connection) -> None:
         """Write everything."""

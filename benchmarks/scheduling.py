@@ -84,7 +84,7 @@ class Listening:
     def epoch(self, trial_id: str, epoch: int) -> None:
         """See :class:`study.running.executor.Events`."""
 
-    def ended(self, trial_id: str) -> None:
+    def ended(self, trial_id: str, problem: str = "") -> None:
         """See :class:`study.running.executor.Events`."""
         self.resident.append(resident_mib())
 

@@ -252,7 +252,7 @@ class StudyResults:
 
     @cached_property
     def _runs(self) -> pd.DataFrame:
-        return load_runs(self._uri, self.study.name)
+        return load_runs(self._uri, self.study.name, self.store.find_id())
 
     @cached_property
     def _scores(self) -> StoredScores:

@@ -23,7 +23,8 @@ def export(
 ) -> None:
     """Write a study into one file: specs, records, scores, report, and the digest of each.
 
-    The same study gives the same bytes. Nothing is trained and MLflow is not asked.
+    The same study gives the same bytes. Nothing is trained and MLflow is not asked. Trials that have not finished are
+    left out; the archive's manifest names them.
     """
     from study.commands.archive import export_study
     from study.spec.loading import load_study

@@ -8,29 +8,37 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
+from study.commands.progress import describe_use
 from study.commands.report_manifest import describe_request
 from study.errors import StoreError
 from study.reporting.manifest import MANIFEST_FILE, compare_files, read_manifest
-from study.running.archive.layout import ArchiveManifest, Exporter, StudyRequest
+from study.running.archive.layout import TEXT_LENGTH, ArchiveManifest, Exporter, StudyRequest
 from study.running.archive.merge import Merged, check_trials, merge_archive
 from study.running.archive.read import open_archive
 from study.running.archive.write import Source, dump_manifest, list_trial_files, write_archive
-from study.running.plan import make_plan
+from study.running.plan import PlannedTrial, make_plan
 from study.running.store import Store
 from study.spec.loading import find_experiments
 from study.spec.resolved import Study
 from study.spec.trial import canonical_json, identity_dump
 
+MOST_NAMED = 5
+"""Trials that were left out of an archive and are named on the screen."""
+
 
 def export_study(
     study: Study, storage: Path, target: Path, *, profile: str | None = None, checkpoints: bool = False
 ) -> ArchiveManifest:
-    """Write what there is of ``study`` into one file and say what it holds.
+    """Write what has finished of ``study`` into one file and say what it holds.
+
+    A trial that is under way or was interrupted is left out: its checkpoint is of no use to who checks results, may be
+    written to this moment, and who goes on from it elsewhere would have a trial of two machines. The manifest names it.
 
     Args:
         study: what to export; trials of other studies in the store are left out.
@@ -57,21 +65,31 @@ def export_study(
     sources |= _list_specs(study, profile)
     if store.facts.exists():
         sources[store.facts.name] = store.facts
-    missing = len(plan.trials) - len(finished)
+    left_out = {t.trial_id: _describe_unfinished(t) for t in plan.trials if t.record is None}
     notes = list(plan.warnings)
-    notes += [f"{missing} trials of the request have not finished and are not in it"] if missing else []
+    if left_out:
+        notes.append(
+            f"{len(left_out)} trials of the request have not finished and are left out, what they had trained so far "
+            f"too; the manifest names them: {'; '.join(islice(left_out.values(), MOST_NAMED))}"
+            + ("; …" if len(left_out) > MOST_NAMED else "")
+        )
     report, problem = _list_report(store.report)
     sources |= report
     notes += [problem] if problem else []
-    manifest = write_archive(
-        target, sources, request=_describe_study(study), exporter=_describe_exporter(), missing=missing
-    )
+    request, exporter = _describe_study(study), _describe_exporter()
+    manifest = write_archive(target, sources, request=request, exporter=exporter, left_out=left_out)
     size = sum(mark.size for mark in manifest.files.values()) / 1e6
     _say(console, f"{target}: {len(finished)} trials, {len(manifest.files)} files, {size:.1f} MB")
     for note in notes:
         _say(console, f"note: {note}")
     _say(console, f"digest: {hashlib.sha256(dump_manifest(manifest)).hexdigest()}")
     return manifest
+
+
+def _describe_unfinished(planned: PlannedTrial) -> str:
+    """Its first cell and where it stands, as a line of a manifest."""
+    text = f"{describe_use(planned)}: {planned.reason}"
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:TEXT_LENGTH]
 
 
 def import_archive(path: Path, storage: Path, *, videos: bool = True) -> Merged:

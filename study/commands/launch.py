@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,12 +78,14 @@ class _Outcome:
 
     Attributes:
         plan: the plan as it stands afterwards.
-        unfinished: trials that were begun and have no record: their processes died.
+        unfinished: trials that were begun and are not done: their processes died, or they raised what is no record.
+        reasons: why, by trial id, as far as the executor could tell.
         problems: what MLflow lacks, and why.
     """
 
     plan: Plan
     unfinished: list[PlannedTrial] = field(default_factory=list)
+    reasons: Mapping[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -122,11 +123,13 @@ def _run(
     """Train ``todo`` beside a thread that mirrors."""
     from study.commands.tracking import TrackingThread
 
-    concurrent = options.max_concurrent or _guess_concurrent(todo)
     prior = plan.study.profile.seconds_per_trial
     begun: set[str] = set()
+    reasons: dict[str, str] = {}
     with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
         if todo:
+            executor = _executor(options)
+            concurrent = executor.capacity([planned.trial.settings.resources for planned in todo])
             with LaunchProgress(todo, store, console, concurrent, prior) as progress:
                 for block in plan.blocks(todo) if options.budget else [todo]:
                     if not _fits(block, progress, options.budget, console):
@@ -135,12 +138,13 @@ def _run(
                         jobs = list(_make_jobs(wave, store))
                         begun |= {job.trial.trial_id for job in jobs}
                         if jobs:
-                            _executor(options).run(jobs, tracking.listen(progress))
+                            executor.run(jobs, tracking.listen(progress))
+                reasons = progress.problems
     after = make_plan(plan.study, store)
     unfinished = [t for t in after.trials if t.trial_id in begun and t.state in RUNNABLE]
     for problem in tracking.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False, soft_wrap=True)
-    return _Outcome(after, unfinished, tracking.problems)
+    return _Outcome(after, unfinished, reasons, tracking.problems)
 
 
 def _fits(
@@ -180,11 +184,6 @@ def _executor(options: LaunchOptions) -> Executor:
     from study.running.ray_tune import RayExecutor
 
     return RayExecutor(options.address, options.max_concurrent, options.wait_seconds)
-
-
-def _guess_concurrent(todo: Sequence[PlannedTrial]) -> int:
-    cpus = [planned.trial.settings.resources.cpus for planned in todo]
-    return max(1, int((os.cpu_count() or 1) // max(cpus))) if cpus else 1
 
 
 def _prepare_data(todo: Sequence[PlannedTrial], store: Store, console: Console) -> None:
@@ -271,7 +270,8 @@ def _print_end(
     plan = outcome.plan
     for planned in outcome.unfinished:
         arms = ", ".join(f"{use.experiment} / {use.arm}" for use in planned.uses)
-        text = f"not finished: {arms} ({planned.trial_id}): {planned.reason}; launch again to go on"
+        reason = outcome.reasons.get(planned.trial_id) or planned.reason
+        text = f"not finished: {arms} ({planned.trial_id}): {reason}; launch again to go on"
         console.print(text, style="red", markup=False, soft_wrap=True)
     for planned in plan.trials:
         if planned.state in (State.FAILED, State.BLOCKED):

@@ -61,6 +61,7 @@ class LaunchProgress:
             console=self.console,
             expand=True,
         )
+        self.problems: dict[str, str] = {}
         self._task = self._bar.add_task("", total=len(self.trials), note="")
         self._live = Live(
             get_renderable=self._draw, console=self.console, refresh_per_second=2, transient=True
@@ -86,14 +87,17 @@ class LaunchProgress:
             row = self._rows[trial_id]
             row.epoch, row.heard = epoch, time.monotonic()
 
-    def ended(self, trial_id: str) -> None:
-        """See :class:`study.running.executor.Events`."""
-        record = self.store.record(trial_id)
+    def ended(self, trial_id: str, problem: str = "") -> None:
+        """See :class:`study.running.executor.Events`. ``problems`` keeps what is told of each trial."""
+        # What kept a trial from being measured again leaves it the record that it had.
+        record = self.store.record(trial_id) if not problem else None
         with self._lock:
             row = self._rows[trial_id]
             if row.outcome:
                 return
-            row.outcome = record.status if record else "interrupted"
+            if problem:
+                self.problems[trial_id] = problem
+            row.outcome = record.status if record else "not finished"
             row.seconds = time.monotonic() - row.started if row.started else 0.0
             done, left = self._count_ended(), self.estimate_left()
             self._bar.update(self._task, completed=done, note=self._note(left))
@@ -101,7 +105,9 @@ class LaunchProgress:
             primary = record.metrics.get(self._primary(trial_id))
             detail = f"top-1 {100 * primary.top1:.1f} %" if primary else ""
         else:
-            detail = record.failure.message if record and record.failure else "died without a record"
+            detail = (
+                record.failure.message if record and record.failure else problem or "died without a record"
+            )
         seconds = sum(record.seconds.values()) if record else 0.0
         self.console.print(
             f"[{done}/{len(self.trials)}] {row.label}: {row.outcome}, {detail} ({seconds:.0f} s)",

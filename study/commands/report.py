@@ -76,7 +76,7 @@ def write_report_of(
         StudyError: naming each confounded difference, with ``strict``.
     """
     uri = tracking_uri or store.tracking_uri
-    runs = load_runs(uri, plan.study.name)
+    runs = load_runs(uri, plan.study.name, store.find_id())
     scores = StoredScores(uri, runs, [planned.trial_id for planned in plan.trials])
     views = [view_experiment(experiment, plan, scores) for experiment in plan.study.experiments]
     if strict:

@@ -41,8 +41,8 @@ def list_items(plan: Plan, store: Store, running: frozenset[str] = frozenset()) 
 
 
 def open_mirror(study: str, store: Store, tracking_uri: str | None) -> Mirror:
-    """The mirror of a study, into its own database or the server that was named."""
-    return Mirror(tracking_uri or store.tracking_uri, study, store.artifacts)
+    """The mirror of a study, into its own database or the server that was named. The store is to be locked."""
+    return Mirror(tracking_uri or store.tracking_uri, study, store.artifacts, owner=store.claim_id())
 
 
 def update_tracking(plan: Plan, store: Store, tracking_uri: str | None) -> SyncReport:
@@ -71,9 +71,9 @@ class _Listener:
     def epoch(self, trial_id: str, epoch: int) -> None:
         self.events.epoch(trial_id, epoch)
 
-    def ended(self, trial_id: str) -> None:
+    def ended(self, trial_id: str, problem: str = "") -> None:
         self.running.discard(trial_id)
-        self.events.ended(trial_id)
+        self.events.ended(trial_id, problem)
 
 
 class TrackingThread:

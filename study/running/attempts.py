@@ -17,6 +17,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from study.errors import StoreError
-from study.running.executor import Place
+from study.running.executor import Job, Place
 from study.running.failures import classify, halve_micro_batch
-from study.spec.record import TrialRecord
+from study.spec.record import Failure, TrialRecord
 from study.spec.trial import Trial
 
 ATTEMPTS_FILE = "attempts.jsonl"
@@ -83,9 +84,16 @@ def begin_attempt(folder: Path, micro_batch: int | None = None) -> int:
 
 
 def end_attempt(folder: Path, number: int, outcome: TrialRecord | BaseException) -> None:
-    """Note how attempt ``number`` ended: with a record, or by an exception that passed through."""
+    """Note how attempt ``number`` ended: with a record, or by an exception that passed through.
+
+    Of those exceptions a defect makes a failed attempt, what is no Exception (Ctrl+C) an interrupted one.
+    """
     entry: dict[str, Any] = {"attempt": number, "ended_at": time.time()}
-    if isinstance(outcome, BaseException):
+    if isinstance(outcome, Exception):
+        failure = Failure(kind=type(outcome).__name__, message=str(outcome))
+        message = failure.message or failure.kind
+        entry |= {"outcome": "failed", "failure": classify(failure).value, "message": message}
+    elif isinstance(outcome, BaseException):
         entry |= {"outcome": "interrupted", "message": type(outcome).__name__}
     else:
         entry["outcome"] = outcome.status
@@ -146,6 +154,25 @@ def run_attempt(
             return record
 
 
+def attempt_apart(job: Job, tick: Callable[[int], None], run: Run | None = None) -> str:
+    """:func:`run_attempt` for an executor, which has other trials too: what one of them raises ends that one only.
+
+    Most errors of a trial are in its record. Those that arrive here left it without one, or kept a finished trial
+    from being measured again; its record is then as it was.
+
+    Returns:
+        What was raised, in a line; empty when there is a record of this attempt. KeyboardInterrupt and SystemExit
+        pass through.
+    """
+    try:
+        run_attempt(job.trial, job.place, tick, run)
+    except Superseded:
+        return "another attempt at it has begun elsewhere"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return ""
+
+
 def _run_once(trial: Trial, place: Place, tick: Callable[[int], None], work: Run) -> TrialRecord:
     number = begin_attempt(place.folder, place.micro_batch)
     lock = FileLock(place.folder / LOCK_FILE)
@@ -161,7 +188,9 @@ def _run_once(trial: Trial, place: Place, tick: Callable[[int], None], work: Run
         _acquire(lock, place.folder, number)
         record = work(trial, place, tick_apart)
     except BaseException as error:
-        end_attempt(place.folder, number, error)
+        # A full disk must not take the place of what happened, least of all of Ctrl+C.
+        with suppress(OSError):
+            end_attempt(place.folder, number, error)
         raise
     finally:
         lock.release()
@@ -172,7 +201,10 @@ def _run_once(trial: Trial, place: Place, tick: Callable[[int], None], work: Run
 def _recall_micro_batch(folder: Path) -> int | None:
     """The micro-batch of the attempt that is to be gone on with; None where none was interrupted."""
     attempts = read_attempts(folder)
-    unfinished = attempts and attempts[-1].outcome in ("died", "interrupted")
+    if not attempts or attempts[-1].outcome == "completed":
+        return None
+    # A failed attempt is gone on with where its weights were kept: the disk was full, or its record was not written.
+    unfinished = attempts[-1].outcome in ("died", "interrupted") or (folder / "checkpoint.pt").exists()
     return attempts[-1].micro_batch if unfinished else None
 
 

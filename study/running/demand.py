@@ -27,6 +27,17 @@ def find_misfits(jobs: Sequence[Job], offers: Sequence[Bundle]) -> list[dict[str
     return [bundle for bundle in distinct.values() if not any(fits(bundle, offer) for offer in offers)]
 
 
+def count_concurrent(asked: Sequence[ResourcesSpec], offers: Sequence[Bundle]) -> int:
+    """How many trials the nodes ``offers`` hold at a time, at least 1, when all ask for as much as the largest."""
+    counts = []
+    for bundle in {tuple(sorted(bundle_of(resources).items())) for resources in asked}:
+        amounts = [(name, amount) for name, amount in bundle if amount > 0]
+        # A thousandth is what Ray counts by: three times a third is a whole.
+        held = (min((int(offer.get(n, 0) / a + 1e-3) for n, a in amounts), default=1) for offer in offers)
+        counts.append(sum(held))
+    return max(1, min(counts, default=1))
+
+
 def describe_misfit(wanted: Bundle, offers: Sequence[Bundle], *, growing: bool) -> str:
     """Why ``wanted`` cannot be had and what to do; ``growing``: of a cluster that may get more nodes."""
     have = "; ".join(_describe(wanted, offer, ", ") for offer in offers) or "none"

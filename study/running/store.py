@@ -1,6 +1,7 @@
 """The directory of a study: trials, data, costs, the MLflow database and the report.
 
 <store>/lock              held by the one launch that writes
+<store>/store.json        its id, by which MLflow's runs are known as those of this store
 <store>/trials/<id>/      see study.spec.record
 <store>/data/             synthetic videos
 <store>/costs/            counted costs
@@ -12,6 +13,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +22,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from study.errors import StoreError
-from study.spec.record import TrialRecord, load_record
+from study.spec.json_file import read_json
+from study.spec.record import TrialRecord, load_record, write_json
 
 DEBRIS_SECONDS = 3600.0
 
@@ -88,6 +91,33 @@ class Store:
         """
         path = self.folder(trial_id) / "record.json"
         return load_record(path) if path.exists() else None
+
+    def find_id(self) -> str:
+        """The id of this store; empty while it has none.
+
+        Raises:
+            StoreError: when its file cannot be read.
+        """
+        path = self.root / "store.json"
+        if not path.exists():
+            return ""
+        content = read_json(path)
+        found = content.get("id") if isinstance(content, dict) else None
+        if not isinstance(found, str) or not found.isalnum():
+            raise StoreError(f"{path}: expected an id of letters and digits; delete it to get a new one")
+        return found
+
+    def claim_id(self) -> str:
+        """The id of this store, made when there is none; call it while the store is locked.
+
+        It is drawn at random, so that a store may be moved, and none made elsewhere has the same. A copy of the folder
+        is the same store to MLflow, until its ``store.json`` is deleted.
+        """
+        found = self.find_id()
+        if not found:
+            found = uuid.uuid4().hex
+            write_json(self.root / "store.json", {"id": found})
+        return found
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -4,20 +4,23 @@ One mechanism, :meth:`Mirror.sync`, serves while trials run, when they have ende
 the next start. It compares what a folder holds with what MLflow holds and writes the difference, so doing it
 twice changes nothing. What MLflow holds is remembered in MLflow itself, as a tag of the run, and can be
 neither lost nor out of step with it: an empty database is filled again from the folders.
+
+Several stores may hold the same study on one server. Each writes to its own runs only; see docs/faults.md.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
 
 from study.errors import StoreError
-from study.tracking.folder import read_metrics, read_record, read_start, stamp_record
-from study.tracking.names import SOURCE_NAME, final_metrics, metric_name, row_tags
+from study.spec.record import TrialRecord
+from study.tracking.folder import MetricLine, read_metrics, read_record, read_start, stamp_record
+from study.tracking.names import SOURCE_NAME, STORE_TAG, TWIN_TAG, final_metrics, metric_name, row_tags
 from study.tracking.note import Outcome, describe_study
 from study.tracking.redaction import first_line, redact_uri
 from study.tracking.state import RunState, iter_runs, read_state
@@ -71,18 +74,23 @@ class Mirror:
         uri: address of the store, ``sqlite:///PATH`` or a server's. Nothing is opened before the first pass.
         study: name of the study and of its MLflow experiment.
         artifact_root: folder for artifacts when the store is a database.
+        owner: id of the store whose trials are mirrored; runs with another's are not touched.
         pause: seconds to leave a store alone that did not answer; :meth:`sync` then returns at once.
 
     Raises:
         StoreError: when ``uri`` is no address MLflow can track to.
     """
 
-    def __init__(self, uri: str, study: str, artifact_root: Path, *, pause: float = 30.0) -> None:
+    def __init__(
+        self, uri: str, study: str, artifact_root: Path, *, owner: str = "", pause: float = 30.0
+    ) -> None:
         check_uri(uri)
         self.uri, self.study, self.artifact_root, self.pause = uri, study, artifact_root, pause
+        self.owner = owner
         self._client: MlflowClient | None = None
         self._experiment_id = ""
         self._runs: dict[str, RunState] = {}
+        self._others: dict[str, list[RunState]] = {}
         self._quiet_until = 0.0
         self._last_error = ""
         self._in_doubt = False
@@ -172,7 +180,7 @@ class Mirror:
         return 0
 
     def _outcome(self, item: MirrorItem) -> Outcome:
-        state = self._runs.get(item.trial.trial_id)
+        state = self._runs.get(item.trial.trial_id) or self._recall_twin(item)
         if state is None:
             return Outcome(item.rows, "not started", None)
         primary = metric_name(f"final/{item.trial.settings.evaluation.primary}/top1")
@@ -189,12 +197,17 @@ class Mirror:
 
     def _list_runs(self, client: MlflowClient) -> dict[str, RunState]:
         """The run of each trial. Of two runs of ours the one that holds less is taken away: a slow server may
-        carry out a request after we have given it up and made another.
+        carry out a request after we have given it up and made another. Those of other stores are only noted.
         """
         runs: dict[str, RunState] = {}
+        self._others = {}
         for run in list(iter_runs(client, self._experiment_id)):
             state = read_state(run)
-            other = runs.setdefault(run.data.tags.get("trial_id", run.info.run_id), state)
+            name = run.data.tags.get("trial_id", run.info.run_id)
+            if state.tags.get(STORE_TAG, "") != self.owner:
+                self._others.setdefault(name, []).append(state)
+                continue
+            other = runs.setdefault(name, state)
             if other is state:
                 continue
             kept, surplus = (other, state) if other.extent >= state.extent else (state, other)
@@ -207,8 +220,11 @@ class Mirror:
         client = self._open()
         before = self._runs.get(item.trial.trial_id)
         stamp = stamp_record(item.folder)
-        tags = row_tags(item.trial, item.rows)
+        tags = row_tags(item.trial, item.rows) | ({STORE_TAG: self.owner} if self.owner else {})
         if before is not None and stamp and before.record == stamp and tags.items() <= before.tags.items():
+            report.unchanged += 1
+            return
+        if before is None and stamp and self._recall_twin(item) is not None:
             report.unchanged += 1
             return
         # Everything is read before anything is written: a file that cannot be read leaves MLflow as it was.
@@ -218,6 +234,9 @@ class Mirror:
             return
         lines = read_metrics(item.folder)
         record = read_record(item.folder) if stamp else None
+        if before is None and record is not None and self._find_twin(client, item, lines, record, stamp):
+            report.unchanged += 1
+            return
         state = before
         anew = state is not None and (
             state.contradicts(lines, ended=record is not None)
@@ -238,3 +257,30 @@ class Mirror:
         if state is before:
             report.updated += after != before
             report.unchanged += after == before
+
+    def _recall_twin(self, item: MirrorItem) -> RunState | None:
+        """The run of another store that was found to show this very record."""
+        mark, stamp = f"{TWIN_TAG}{self.owner}", stamp_record(item.folder)
+        others = self._others.get(item.trial.trial_id, ())
+        return next((other for other in others if stamp and other.tags.get(mark) == stamp), None)
+
+    def _find_twin(
+        self,
+        client: MlflowClient,
+        item: MirrorItem,
+        lines: list[MetricLine],
+        record: TrialRecord,
+        stamp: str,
+    ) -> bool:
+        """Whether another store's run shows this trial with the same results; marks the run then.
+
+        An archive that was imported, or the same trial trained on a like machine, needs no second run.
+        """
+        others = self._others.get(item.trial.trial_id, [])
+        for index, other in enumerate(others):
+            if other.shows(lines, final_metrics(record)):
+                mark = f"{TWIN_TAG}{self.owner}"
+                client.set_tag(other.run_id, mark, stamp)
+                others[index] = replace(other, tags=other.tags | {mark: stamp})
+                return True
+        return False

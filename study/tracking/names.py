@@ -18,6 +18,11 @@ STATUS_OF_RUN = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED
 
 SOURCE_NAME = "run_study.py"
 """By this runs of ours are known."""
+STORE_TAG = "store"
+"""Tag with the id of the store whose trial a run shows. Only that store writes to the run, closes or deletes it."""
+TWIN_TAG = "also_in."
+"""With a store's id behind it, the tag of a run that shows that store's trial too: the same results, to the last bit.
+Its value is the stamp of the record there."""
 REASON_LENGTH = 2000
 TAG_LENGTH = 5000
 """MLflow refuses longer texts in a tag, at 8,000 characters."""

@@ -20,6 +20,7 @@ from study.scores import ViewScores, load_scores
 from study.spec.record import BlockAttention, load_record
 from study.tracking.artifacts import Artifacts
 from study.tracking.database import StoredRun, read_histories, read_runs
+from study.tracking.names import STORE_TAG, TWIN_TAG
 from study.tracking.redaction import redact_uri
 from study.tracking.state import iter_runs
 from study.tracking.store import connect, find_experiment, sqlite_path
@@ -42,8 +43,14 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runtim
 CURVES = ("train/loss", "train/top1", "val/top1", "lr")
 
 
-def load_runs(uri: str, study: str) -> pd.DataFrame:
+def load_runs(uri: str, study: str, store_id: str = "") -> pd.DataFrame:
     """One row a trial.
+
+    Args:
+        uri: address of MLflow.
+        study: name of the study.
+        store_id: of several stores that have a run of a trial, the one whose run it shall be. Without such a run it is
+            a finished one of another store, the oldest.
 
     Returns:
         ``trial_id``, ``run_id``, ``run_name``, ``status`` (completed, failed, stopped, interrupted, running),
@@ -58,6 +65,7 @@ def load_runs(uri: str, study: str) -> pd.DataFrame:
     if client is None or experiment is None:
         return pd.DataFrame(columns=list(COLUMNS))
     runs = _list_runs(client, uri, str(experiment.experiment_id))
+    runs = sorted(runs, key=lambda run: (not _belongs(run, store_id), run.status != "FINISHED"))
     rows = [_run_row(run) for run in runs if "trial_id" in run.tags]
     if not rows:
         return pd.DataFrame(columns=list(COLUMNS))
@@ -134,7 +142,10 @@ class RunScores:
 
 
 def load_curves(uri: str, runs: pd.DataFrame, names: Sequence[str] = CURVES) -> pd.DataFrame:
-    """Metrics by epoch: ``trial_id``, ``metric``, ``step``, ``value``, ``timestamp`` (ms since 1970)."""
+    """Metrics by epoch: ``trial_id``, ``metric``, ``step``, ``value``, ``timestamp`` (ms since 1970).
+
+    Each curve is in the order of its steps. Of an epoch that was logged twice the newest value counts.
+    """
     client = _client(uri)
     rows: list[tuple[Any, ...]] = []
     present = [name for name in names if f"metrics.{name}" in runs]
@@ -142,7 +153,9 @@ def load_curves(uri: str, runs: pd.DataFrame, names: Sequence[str] = CURVES) -> 
     for name in present:
         chosen = runs[runs[f"metrics.{name}"].notna()]
         for run_id, trial_id in zip(chosen["run_id"], chosen["trial_id"], strict=True):
-            rows += [(trial_id, name, *entry) for entry in histories.get((str(run_id), name), ())]
+            entries = histories.get((str(run_id), name), ())
+            newest = {entry[0]: entry for entry in sorted(entries, key=lambda entry: entry[2])}
+            rows += [(trial_id, name, *newest[step]) for step in sorted(newest)]
     return pd.DataFrame(rows, columns=["trial_id", "metric", "step", "value", "timestamp"])
 
 
@@ -196,6 +209,11 @@ def _convert_run(run: Run) -> StoredRun:
     )
 
 
+def _belongs(run: StoredRun, store_id: str) -> bool:
+    """Whether a run shows a trial of that store."""
+    return bool(store_id) and (run.tags.get(STORE_TAG) == store_id or f"{TWIN_TAG}{store_id}" in run.tags)
+
+
 def _locations(runs: pd.DataFrame) -> dict[str, str]:
     return dict(zip(runs["run_id"], runs["artifact_uri"], strict=True))
 
@@ -210,7 +228,7 @@ def _block_row(row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _run_row(run: StoredRun) -> dict[str, Any]:
-    tags = {name: text for name, text in run.tags.items() if not name.startswith("mlflow.")}
+    tags = {name: text for name, text in run.tags.items() if not name.startswith(("mlflow.", TWIN_TAG))}
     row: dict[str, Any] = {
         "trial_id": tags["trial_id"],
         "run_id": run.run_id,

@@ -58,6 +58,16 @@ class RunState:
         """
         return any(self.finals.get(name, value) != value for name, value in finals.items() if isfinite(value))
 
+    def shows(self, lines: list[MetricLine], finals: Mapping[str, float]) -> bool:
+        """Whether this is the run of a trial that was completed with exactly these results."""
+        return (
+            bool(self.record)
+            and self.tags.get("status") == "completed"
+            and self.steps == len(lines)
+            and self.digest == digest_metrics(lines)
+            and _finite(self.finals) == _finite(finals)
+        )
+
     def contradicts(self, lines: list[MetricLine], *, ended: bool) -> bool:
         """Whether the folder no longer continues what MLflow holds: the trial was trained anew.
 
@@ -66,6 +76,11 @@ class RunState:
         if len(lines) < self.steps:
             return ended
         return self.steps > 0 and digest_metrics(lines[: self.steps]) != self.digest
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    """Without those that are no numbers, which equal nothing."""
+    return {name: value for name, value in values.items() if isfinite(value)}
 
 
 def read_state(run: Run) -> RunState:

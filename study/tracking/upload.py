@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from ruamel.yaml import YAML
 
 from study.spec.record import BlockAttention, TrialRecord
@@ -24,17 +25,21 @@ def upload_artifacts(
     client: MlflowClient, run_id: str, folder: Path, trial: Trial, record: TrialRecord
 ) -> None:
     """Upload record, scores, attention and resolved settings; files of the same name give way."""
+    # MLflow's own ``log_artifact`` remembers for the life of the process where the files of a run go, by the run alone:
+    # it would send them to the address by which a server was first known here, when that is long gone.
+    location = client.get_run(run_id).info.artifact_uri
+    files = get_artifact_repository(location, tracking_uri=client.tracking_uri)
     for name in COPIED:
         if (folder / name).exists():
-            client.log_artifact(run_id, str(folder / name))
+            files.log_artifact(str(folder / name))  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as scratch:
         settings = Path(scratch) / SETTINGS_FILE
         settings.write_text(settings_yaml(trial), encoding="utf-8")
-        client.log_artifact(run_id, str(settings))
+        files.log_artifact(str(settings))  # type: ignore[no-untyped-call]
         if record.attention:
             attention = Path(scratch) / ATTENTION_FILE
             attention.write_text(attention_csv(record), encoding="utf-8", newline="")
-            client.log_artifact(run_id, str(attention))
+            files.log_artifact(str(attention))  # type: ignore[no-untyped-call]
 
 
 def settings_yaml(trial: Trial) -> str:

@@ -173,14 +173,22 @@ def test_without_its_videos_an_imported_study_is_planned_from_its_records(
         launch(toy(), LaunchOptions(storage=other_store.root, engine="inline"))
 
 
-def test_unfinished_trials_are_left_out_and_counted(
+def test_unfinished_trials_are_left_out_and_named(
     archived_store: Store, other_store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(archived_store.trials, other_store.trials)
-    (other_store.folder(first_trial(other_store)) / "record.json").unlink()
+    cut = first_trial(other_store)
+    (other_store.folder(cut) / "record.json").unlink()
     manifest = export_study(toy(), other_store.root, other_store.root / "part.zip")
-    assert (len(manifest.trials), manifest.missing) == (1, 1)
-    assert "1 trials of the request have not finished" in capsys.readouterr().out
+    assert len(manifest.trials) == 1
+    assert list(manifest.left_out) == [cut]
+    (told,) = manifest.left_out.values()
+    assert told.startswith(("Fixed · r0 · table8: ", "Dilated · r0 · table8: "))
+    assert told.endswith(": interrupted; goes on from its checkpoint")
+    assert not [name for name in manifest.files if cut in name], "nothing of it is in the archive"
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 trials of the request have not finished and are left out" in out
+    assert told in out
     with pytest.raises(StoreError, match="exists already"):
         export_study(toy(), other_store.root, other_store.root / "part.zip")
     shutil.rmtree(other_store.trials)

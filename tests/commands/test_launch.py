@@ -17,6 +17,7 @@ import pytest
 from study.commands.launch import LaunchOptions, launch
 from study.commands.progress import LaunchProgress, parse_duration
 from study.errors import SchedulingError, SpecError, StoreError
+from study.running.attempts import read_attempts
 from study.running.plan import State, make_plan
 from study.running.store import Store
 from study.spec.loading import load_study
@@ -103,6 +104,27 @@ def test_a_failed_trial_is_told_and_the_others_go_on(
     assert "[1/1]" not in capsys.readouterr().out
     launch(study, inline(store, retry=frozenset({"failed"})))
     assert "[1/1]" in capsys.readouterr().out
+
+
+def test_a_trial_that_cannot_be_measured_again_is_told_and_the_others_go_on(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch(toy(), inline(store)) == 0
+    first, second = (planned.trial_id for planned in make_plan(toy(), store).trials)
+    before = store.record(first)
+    (store.folder(first) / "checkpoint.pt").unlink()
+    capsys.readouterr()
+    study = toy("evaluation.protocols.more={'clips': 2}")
+    assert launch(study, inline(store)) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Traceback" not in out
+    assert "[1/2] Fixed · r0 · table8: not finished, StoreError: " in out
+    assert f"not finished: table8 / Fixed ({first}): StoreError: " in out
+    assert "checkpoint.pt: the final weights are missing" in out
+    assert [planned.state for planned in make_plan(study, store).trials] == [State.PROTOCOL, State.DONE]
+    assert store.record(first) == before
+    assert [attempt.outcome for attempt in read_attempts(store.folder(first))] == ["completed", "failed"]
+    assert [attempt.outcome for attempt in read_attempts(store.folder(second))] == ["completed", "completed"]
 
 
 def test_two_launches_on_one_store_are_refused(store: Store) -> None:

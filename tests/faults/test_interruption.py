@@ -125,6 +125,9 @@ def test_a_dead_gcs_ends_the_launch_too(grid: ToyGrid, tmp_path: Path) -> None:
         wait_for_training(grid, running)
         running.kill(running.find("gcs/gcs_server")[0])
         assert running.wait(150) != 0
+        said = " ".join(running.output.split())
+        assert "Ray's gcs_server on this machine died" in said
+        assert "launch again to go on" in said
         wait_for(lambda: not running.find("ray::ImplicitFunc"), 30, "no worker is left")
     finish(grid)
 

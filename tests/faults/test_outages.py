@@ -177,6 +177,20 @@ def test_a_request_given_up_but_carried_out_leaves_no_second_run(
     assert gone == [mirror_module.TWICE]
 
 
+def test_files_go_to_the_address_that_a_server_has_now(server: Server, tmp_path: Path) -> None:
+    """One process that knew it by another, which is gone: a notebook whose tunnel was opened anew."""
+    item, study = make_item(tmp_path, 0), "moved"
+    with proxied(server.uri) as proxy:
+        assert Mirror(proxy.uri, study, tmp_path / "artifacts").sync([item]).errors == []
+        # Connections that are open outlive the proxy's end.
+        proxy.choose = lambda: "error"
+    fabricated.end(item.folder, item.trial, top1=0.5)
+    os.utime(item.folder / "record.json", (1, 1))
+    assert Mirror(server.uri, study, tmp_path / "artifacts").sync([item]).errors == []
+    assert "error" not in proxy.served
+    check_mirrored(server.uri, study, [item])
+
+
 def test_a_slow_server_does_not_hold_up_the_end(
     store: Store, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from study.errors import SpecError
-from study.running.demand import bundle_of, describe_misfit, find_misfits
+from study.running import ray_tune
+from study.running.demand import bundle_of, count_concurrent, describe_misfit, find_misfits
 from study.running.executor import Job, Place
+from study.running.inline import InlineExecutor
 from study.running.store import Store
 from study.spec.loading import load_study
 from study.spec.training import ResourcesSpec
@@ -35,6 +39,40 @@ def test_a_request_fits_one_node_or_none(
 ) -> None:
     misfits = find_misfits(jobs(store, *asked), offers)
     assert len(misfits) == (0 if fits else 1), "each kind of request is told once"
+
+
+@pytest.mark.parametrize(
+    ("asked", "offers", "count"),
+    [
+        ([{"cpus": 2}], [{"CPU": 5}, {"CPU": 3}, {"GPU": 1}], 3),
+        ([{"cpus": 1}, {"cpus": 2}], [{"CPU": 5}, {"CPU": 3}], 3),
+        ([{"cpus": 1, "gpus": 1 / 3}], [{"CPU": 64, "GPU": 2}, {"CPU": 64}], 6),
+        ([{"cpus": 0.1}], [{"CPU": 1.0}], 10),
+        ([{"custom": {"lab": 1}}], [{"CPU": 8}, {"CPU": 8, "lab": 2}], 2),
+        ([{"gpus": 8}], [{"CPU": 8}], 1),  # a cluster that will grow
+        ([], [], 1),
+    ],
+)
+def test_how_many_trials_a_cluster_holds(
+    asked: list[dict[str, float]], offers: list[dict[str, float]], count: int
+) -> None:
+    assert count_concurrent([ResourcesSpec.model_validate(part) for part in asked], offers) == count
+
+
+def test_a_launch_estimates_with_the_nodes_of_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"CPU": 16.0}, {"CPU": 16.0}]
+    joined: list[str | None] = []
+    monkeypatch.setattr(ray_tune, "connected", lambda address: nullcontext(joined.append(address)))
+    monkeypatch.setattr(ray_tune, "list_offers", lambda: nodes)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    asked = [ResourcesSpec(cpus=1.5, gpus=0.1)] * 100
+    assert ray_tune.RayExecutor().capacity(asked) == 2
+    assert joined == []
+    asked = [ResourcesSpec(cpus=1.5)] * 100
+    assert ray_tune.RayExecutor("head:6379").capacity(asked) == 20
+    assert ray_tune.RayExecutor("head:6379", max_concurrent=4).capacity(asked) == 4
+    assert joined == ["head:6379"] * 2
+    assert InlineExecutor().capacity(asked) == 1
 
 
 def test_a_misfit_says_what_is_asked_what_there_is_and_what_to_do() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from study.errors import StoreError
 from study.spec.record import Failure
@@ -274,9 +275,10 @@ def test_a_store_that_fails_in_between_is_completed_by_the_next_pass(
     folder = fabricated.begin(tmp_path, trial)
     fabricated.end(folder, trial)
     interrupted = Mirror(uri, STUDY, tmp_path / "artifacts", pause=0)
-    for name in ("log_inputs", "log_batch", "log_artifact", "set_terminated"):
+    calls = [(MlflowClient, name) for name in ("log_inputs", "log_batch", "set_terminated")]
+    for owner, name in [*calls, (LocalArtifactRepository, "log_artifact")]:
         with monkeypatch.context() as patch:
-            patch.setattr(MlflowClient, name, _fail)
+            patch.setattr(owner, name, _fail)
             assert interrupted.sync([item(folder, trial)]).errors
     assert interrupted.sync([item(folder, trial)]).errors == []
     run = only_run(uri)

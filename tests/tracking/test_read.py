@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from study.spec.trial import Trial
+from study.tracking import read
 from study.tracking.mirror import Mirror, MirrorItem
 from study.tracking.names import TableRow
 from study.tracking.read import load_attention, load_curves, load_runs
@@ -42,6 +45,27 @@ def test_attention_comes_back_as_it_was_recorded(uri: str, tmp_path: Path) -> No
         rows = attention[attention["trial_id"] == trial.trial_id]
         expected = [block.model_dump() for block in fabricated.attention(trial)]
         assert rows.drop(columns="trial_id").to_dict("records") == expected
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["database", "client"])
+def test_a_curve_is_in_the_order_of_its_steps_and_has_each_once(
+    uri: str, tmp_path: Path, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock went back between two epochs, and one was logged again."""
+    trial: Trial = fabricated.trial_of(fabricated.load(["table6"]).experiments[0].arms[0])
+    mirror = Mirror(uri, "study", tmp_path / "artifacts")
+    folder = fabricated.begin(tmp_path, trial, epochs=0)
+    mirror.sync([MirrorItem(folder, trial, (TableRow("t", "a", "a", 0),))])
+    runs = load_runs(uri, "study")
+    client, run_id = connect(uri), str(runs["run_id"].iloc[0])
+    for step, value, when in ((1, 0.1, 900), (2, 0.2, 500), (3, 0.3, 700), (1, 0.4, 950), (2, 0.9, 400)):
+        client.log_metric(run_id, "lr", value, timestamp=when, step=step)
+    if not direct:
+        monkeypatch.setattr(read, "sqlite_path", lambda uri: None)
+    curves = load_curves(uri, load_runs(uri, "study"), ["lr"])
+    assert curves["step"].tolist() == [1, 2, 3]
+    assert curves["value"].tolist() == [0.4, 0.2, 0.3]
+    assert curves["timestamp"].tolist() == [950, 500, 700]
 
 
 def test_runs_of_foreign_origin_are_left_out(uri: str, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def find_limit(name: str) -> int | None:
     return next((limit for pattern, limit in LIMITS if pattern.fullmatch(name)), None)
 
 
-Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+TEXT_LENGTH = 1000
+Text = Annotated[str, Field(max_length=TEXT_LENGTH, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """A line that is safe to print: without control characters."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 TrialId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -99,7 +100,8 @@ class ArchiveManifest(Part):
     exporter: Exporter
     trials: tuple[TrialId, ...]
     """Ids of the finished trials, sorted."""
-    missing: Annotated[int, Field(ge=0)] = 0
-    """Trials of the request that had not finished."""
+    left_out: dict[TrialId, Text] = {}
+    """Trials of the request that had not finished: what they are and where they stood. Nothing of theirs is in the
+    archive; who imports it trains them from the start."""
     files: dict[str, FileMark]
     """Every other entry by its name."""

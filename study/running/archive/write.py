@@ -46,7 +46,7 @@ def write_archive(
     *,
     request: StudyRequest,
     exporter: Exporter,
-    missing: int = 0,
+    left_out: Mapping[str, str] | None = None,
 ) -> ArchiveManifest:
     """Write an archive to ``target``, at once or not at all.
 
@@ -55,7 +55,7 @@ def write_archive(
         sources: content of every entry but the manifest.
         request: what was asked for.
         exporter: where this is.
-        missing: trials of the request that had not finished.
+        left_out: ids of trials of the request that had not finished, and where they stood.
 
     Raises:
         StoreError: when ``target`` exists or cannot be written, or a file cannot be read, changes while it is being
@@ -68,7 +68,7 @@ def write_archive(
         request=request,
         exporter=exporter,
         trials=tuple(sorted({name.split("/")[1] for name in files if name.startswith("trials/")})),
-        missing=missing,
+        left_out=dict(left_out or {}),
         files=files,
     )
     try:

@@ -10,8 +10,8 @@ one starts (:mod:`study.running.preflight`), and at those that join later. See d
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, nullcontext
@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.errors import SchedulingError
-from study.running.attempts import Run, run_attempt
-from study.running.demand import bundle_of
+from study.running.attempts import Run, attempt_apart
+from study.running.demand import bundle_of, count_concurrent
 from study.running.executor import Events, Job
 from study.running.preflight import Survey, meeting_point, wait_for_marker
-from study.running.ray_tune.connection import await_resources, connected
+from study.running.ray_tune.connection import await_resources, connected, list_offers
 from study.running.ray_tune.listener import make_listener
 from study.running.ray_tune.nodes import MOUNT_SECONDS, NodeWatch
-from study.spec.trial import Trial
+from study.spec.training import ResourcesSpec
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,17 @@ class RayExecutor:
     max_concurrent: int | None = None
     wait_seconds: float = 0.0
     run_one: Run | None = None
+
+    def capacity(self, asked: Sequence[ResourcesSpec]) -> int:
+        """See :class:`study.running.executor.Executor`. A cluster is joined for a moment to ask its nodes."""
+        if self.address is None:
+            # Its GPUs are known to Ray only, which is not running yet.
+            asked = [resources.model_copy(update={"gpus": 0.0, "custom": {}}) for resources in asked]
+            offers = [{"CPU": float(os.cpu_count() or 1)}]
+        else:
+            with connected(self.address):
+                offers = list_offers()
+        return min(count_concurrent(asked, offers), self.max_concurrent or len(asked) or 1)
 
     def run(self, jobs: Sequence[Job], events: Events) -> None:
         """See :class:`study.running.executor.Executor`.
@@ -124,7 +135,7 @@ class _Parcels:
         content, spans = bytearray(), {}
         for job in jobs:
             begin = len(content)
-            content += pickle.dumps((job.trial.to_json(), job.place))
+            content += json.dumps(job.to_json()).encode()
             spans[job.trial.trial_id] = (begin, len(content))
         return cls(ray.put(np.frombuffer(bytes(content), dtype=np.uint8)), spans)
 
@@ -143,11 +154,14 @@ def _make_trainable(
         from ray import tune
 
         begin, end = config["span"]
-        content, place = pickle.loads(ray.get(store)[begin:end].tobytes())
+        job = Job.from_json(json.loads(ray.get(store)[begin:end].tobytes()))
         if survey is not None and not wait_for_marker(survey.meeting, survey.token, MOUNT_SECONDS):
             raise SchedulingError(f"this node does not see the store {survey.meeting.parent}")
         # A cluster's node need not have that folder where all paths are absolute: the preflight has looked.
         with chdir(directory) if os.path.isdir(directory) else nullcontext():
-            run_attempt(Trial.from_json(content), place, lambda epoch: tune.report({"epoch": epoch}), run_one)
+            problem = attempt_apart(job, lambda epoch: tune.report({"epoch": epoch}), run_one)
+        if problem:
+            # Not raised: Tune would try it again, as if the machine were to blame.
+            tune.report({"problem": problem})
 
     return trainable

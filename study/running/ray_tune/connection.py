@@ -19,6 +19,7 @@ from study.running.commit import COMMIT_VARIABLE, find_commit
 from study.running.demand import describe_misfit, find_misfits
 from study.running.executor import Job
 from study.running.ray_token import protect_token_file, set_up_local_token
+from study.running.ray_tune.vital import told_of_death
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,8 @@ def connected(address: str | None) -> Iterator[None]:
         # Ray has put its own handler in place, which aborts the process.
         signal.signal(signal.SIGTERM, on_terminate)
     try:
-        yield
+        with told_of_death():
+            yield
     finally:
         ray.shutdown()
 
@@ -114,12 +116,10 @@ def _describe_environment() -> dict[str, Any]:
 
 def await_resources(jobs: Sequence[Job], address: str | None, seconds: float) -> None:
     """Raise SchedulingError for what no node can hold, after ``seconds`` in which a cluster may have grown."""
-    import ray
-
     deadline, asked = time.monotonic() + seconds, False
     try:
         while True:
-            offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+            offers = list_offers()
             misfits = find_misfits(jobs, offers)
             if not misfits:
                 return
@@ -133,6 +133,13 @@ def await_resources(jobs: Sequence[Job], address: str | None, seconds: float) ->
     finally:
         if asked:
             _ask_autoscaler([])
+
+
+def list_offers() -> list[dict[str, float]]:
+    """What each node that is alive has altogether, by Ray's names."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _ask_autoscaler(bundles: list[dict[str, float]]) -> None:

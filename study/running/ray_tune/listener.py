@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from study.errors import SchedulingError
 from study.running.executor import Events
 from study.running.ray_tune.nodes import NodeWatch
-
-VITAL = frozenset({"raylet", "gcs_server"})
-
-
-def _check_processes() -> None:
-    """Raise SchedulingError when a process has died that Ray cannot do without: Tune would wait for it for ever.
-
-    Only those that we started are looked at; a cluster minds its own.
-    """
-    from ray._private import worker
-
-    node = worker.global_worker.node
-    dead = {str(kind) for kind, _ in node.dead_processes()} & VITAL if node is not None else set()
-    if dead:
-        raise SchedulingError(
-            f"Ray's {' and '.join(sorted(dead))} on this machine died (killed, or out of memory?). Finished trials are "
-            "kept; launch again to go on: the others continue after their last whole epoch"
-        )
+from study.running.ray_tune.vital import describe_death
 
 
 def make_listener(events: Events, watch: NodeWatch | None) -> Any:
@@ -37,9 +19,12 @@ def make_listener(events: Events, watch: NodeWatch | None) -> Any:
 
         events: Events
         watch: NodeWatch | None
+        problems: dict[str, str]
 
         def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-            _check_processes()
+            # Tune would wait for a dead process for ever.
+            if death := describe_death():
+                raise SchedulingError(death)
             if self.watch is not None:
                 self.watch.look()
 
@@ -51,19 +36,20 @@ def make_listener(events: Events, watch: NodeWatch | None) -> Any:
         ) -> None:
             if "epoch" in result:
                 self.events.epoch(trial.config["trial"], result["epoch"])
+            if "problem" in result:
+                self.problems[trial.config["trial"]] = result["problem"]
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            self.events.ended(trial.config["trial"])
+            self.events.ended(trial.config["trial"], self.problems.pop(trial.config["trial"], ""))
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            self.events.ended(trial.config["trial"])
             # Errors inside a trial are in its record; this one kept it from having any.
             lines = str(trial.get_error() or "its process died").strip().splitlines()
-            logging.getLogger(__name__).warning("trial %s: %s", trial.config["trial"], lines[-1])
+            self.events.ended(trial.config["trial"], lines[-1])
 
         def __getstate__(self) -> dict[str, Any]:
             return {}
 
     listener = Listener()
-    listener.events, listener.watch = events, watch
+    listener.events, listener.watch, listener.problems = events, watch, {}
     return listener
