@@ -24,7 +24,7 @@ FOLDERS = ("tables", "figures")
 class ManifestPart(BaseModel):
     """Base of the parts of a manifest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Request(ManifestPart):

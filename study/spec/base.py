@@ -23,9 +23,13 @@ LATER = Later()
 
 
 class Spec(BaseModel):
-    """Frozen, and closed: an unknown key is an error. A field's docstring is its description."""
+    """Frozen, and closed: an unknown key is an error. A field's docstring is its description in the editors' schemas.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    Only they read it (:mod:`study.spec.schema`): pydantic's own ``use_attribute_docstrings`` would look through the
+    source of every class whenever it is imported, which is most of what a worker's start costs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def parse_proportion(value: Any) -> Fraction:

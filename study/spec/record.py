@@ -38,7 +38,7 @@ def _write_float(value: float) -> float | str:
 class RecordPart(BaseModel):
     """Base of the parts of a record."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ProtocolMetrics(RecordPart):

@@ -7,12 +7,18 @@ no ``type``.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import textwrap
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from study.spec.base import Spec
 from study.spec.experiment import ExperimentSpec, ProfileSpec
 from study.spec.trial import TrialSettings
 
@@ -22,8 +28,9 @@ OVERLAY_KEYS = ("settings", "set")
 
 def build_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The schema of ``model`` with its overlays described by the settings of a trial."""
-    schema = model.model_json_schema()
-    settings = _relax(TrialSettings.model_json_schema(ref_template="#/$defs/settings.{model}"))
+    schema = _describe(model, model.model_json_schema())
+    template = "#/$defs/settings.{model}"
+    settings = _relax(_describe(TrialSettings, TrialSettings.model_json_schema(ref_template=template)))
     definitions = schema.setdefault("$defs", {})
     definitions |= {f"settings.{name}": value for name, value in settings.pop("$defs", {}).items()}
     definitions["settings"] = settings
@@ -36,6 +43,38 @@ def build_schema(model: type[BaseModel]) -> dict[str, Any]:
                     "description": field.get("description", ""),
                 }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _describe(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+    """``schema`` of ``model`` with the docstrings of fields as their descriptions."""
+    classes = {found.__name__: found for found in _list_models(Spec)}
+    for name, holder in {**schema.get("$defs", {}), model.__name__: schema}.items():
+        # A base's docstrings hold for the classes below it that do not declare the field anew.
+        for base in reversed(classes[name].__mro__ if name in classes else ()):
+            for field, text in _read_docstrings(base) if issubclass(base, Spec) else ():
+                if text and field in holder.get("properties", {}):
+                    holder["properties"][field]["description"] = text
+                elif field in holder.get("properties", {}):
+                    holder["properties"][field].pop("description", None)
+    return schema
+
+
+def _list_models(base: type[Spec]) -> Iterator[type[Spec]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from _list_models(model)
+
+
+def _read_docstrings(model: type[Spec]) -> Iterator[tuple[str, str]]:
+    """Name and docstring of each field that the class declares; an empty text for none."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(definition, ast.ClassDef)
+    for field, after in pairwise([*definition.body, None]):
+        match field, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
+            case ast.AnnAssign(target=ast.Name(id=name)), _:
+                yield name, ""
 
 
 def _relax(schema: Any) -> Any:

@@ -56,7 +56,7 @@ TrialId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 class Part(BaseModel):
     """Base of the parts of a manifest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class StudyRequest(Part):
