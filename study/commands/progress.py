@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from study.errors import SpecError
 from study.running.forecast import AtWork, Forecast
 from study.running.plan import PlannedTrial
 from study.running.store import Store
+
+ESTIMATE_SECONDS = 1.0
+"""Pause between two estimates of the time that is left."""
 
 
 @dataclass
@@ -62,6 +66,10 @@ class LaunchProgress:
             expand=True,
         )
         self.problems: dict[str, str] = {}
+        self._trials = {planned.trial_id: planned for planned in self.trials}
+        self._ended: Counter[str] = Counter()
+        self._at_work: set[str] = set()
+        self._estimate: tuple[float, float | None] = (-ESTIMATE_SECONDS, None)
         self._task = self._bar.add_task("", total=len(self.trials), note="")
         self._live = Live(
             get_renderable=self._draw, console=self.console, refresh_per_second=2, transient=True
@@ -80,6 +88,7 @@ class LaunchProgress:
         """See :class:`study.running.executor.Events`."""
         with self._lock:
             self._rows[trial_id].started = time.monotonic()
+            self._at_work.add(trial_id)
 
     def epoch(self, trial_id: str, epoch: int) -> None:
         """See :class:`study.running.executor.Events`."""
@@ -99,7 +108,9 @@ class LaunchProgress:
                 self.problems[trial_id] = problem
             row.outcome = record.status if record else "not finished"
             row.seconds = time.monotonic() - row.started if row.started else 0.0
-            done, left = self._count_ended(), self.estimate_left()
+            self._ended[row.outcome] += 1
+            self._at_work.discard(trial_id)
+            done, left = self._ended.total(), self._estimate_now_and_then()
             self._bar.update(self._task, completed=done, note=self._note(left))
         if record and record.status == "completed":
             primary = record.metrics.get(self._primary(trial_id))
@@ -144,16 +155,20 @@ class LaunchProgress:
         return Forecast(finished, self._work, running, self.prior)
 
     def _primary(self, trial_id: str) -> str:
-        return next(t for t in self.trials if t.trial_id == trial_id).trial.settings.evaluation.primary
+        return self._trials[trial_id].trial.settings.evaluation.primary
 
-    def _count_ended(self) -> int:
-        return sum(bool(row.outcome) for row in self._rows.values())
+    def _estimate_now_and_then(self) -> float | None:
+        """:meth:`estimate_left`, which looks at every trial, not oftener than the eye: thousands may end in a row."""
+        made, left = self._estimate
+        if time.monotonic() - made >= ESTIMATE_SECONDS:
+            left = self.estimate_left()
+            self._estimate = time.monotonic(), left
+        return left
 
     def _note(self, left: float | None) -> str:
-        failed = sum(row.outcome not in ("", "completed") for row in self._rows.values())
-        running = sum(bool(row.started) and not row.outcome for row in self._rows.values())
+        failed = self._ended.total() - self._ended["completed"]
         eta = f", about {describe_seconds(left)} left" if left is not None else ""
-        return f"{running} running, {failed} failed{eta}"
+        return f"{len(self._at_work)} running, {failed} failed{eta}"
 
     def _draw(self) -> RenderableType:
         with self._lock:
@@ -164,7 +179,7 @@ class LaunchProgress:
             for row in self._rows.values():
                 if row.started and not row.outcome:
                     table.add_row(row.label, f"{row.epoch}/{row.epochs}", describe_seconds(now - row.started))
-            self._bar.update(self._task, note=self._note(self.estimate_left()))
+            self._bar.update(self._task, note=self._note(self._estimate_now_and_then()))
         return Group(table, self._bar)
 
 

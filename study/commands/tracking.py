@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +24,12 @@ LAST_CALL_SECONDS = 30.0
 """What is then left to the trial that is being written."""
 
 
-def list_items(plan: Plan, store: Store, running: frozenset[str] = frozenset()) -> list[MirrorItem]:
-    """Every trial of ``plan`` for the mirror; ``running`` holds the ids that an executor has at work."""
+def list_items(
+    plan: Plan, store: Store, running: Set[str] = frozenset(), only: Set[str] | None = None
+) -> list[MirrorItem]:
+    """The trials of ``plan`` for the mirror, or those whose ids are in ``only``; ``running`` holds the ids that an
+    executor has at work.
+    """
     labels = {(e.name, arm.name): arm.label for e in plan.study.experiments for arm in e.arms}
     return [
         MirrorItem(
@@ -37,6 +42,7 @@ def list_items(plan: Plan, store: Store, running: frozenset[str] = frozenset()) 
             running=planned.trial_id in running,
         )
         for planned in plan.trials
+        if only is None or planned.trial_id in only
     ]
 
 
@@ -59,12 +65,14 @@ def update_tracking(plan: Plan, store: Store, tracking_uri: str | None) -> SyncR
 
 @dataclass
 class _Listener:
-    """Passes events on and remembers which trials are at work."""
+    """Passes events on and remembers which trials are at work, and which have been."""
 
     events: Events
     running: set[str]
+    touched: set[str]
 
     def started(self, trial_id: str) -> None:
+        self.touched.add(trial_id)
         self.running.add(trial_id)
         self.events.started(trial_id)
 
@@ -89,12 +97,14 @@ class TrackingThread:
         self._mirror = open_mirror(plan.study.name, store, tracking_uri)
         self._local = sqlite_path(self._mirror.uri) is not None
         self._running: set[str] = set()
+        # The first pass looks at all: a launch before this one may have left runs open.
+        self._touched = {planned.trial_id for planned in plan.trials}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
 
     def listen(self, events: Events) -> Events:
         """``events``, with this thread listening in."""
-        return _Listener(events, self._running)
+        return _Listener(events, self._running, self._touched)
 
     def __enter__(self) -> TrackingThread:
         self._thread.start()
@@ -115,11 +125,19 @@ class TrackingThread:
     def _follow(self) -> None:
         self._mirror.prepare()
         while not self._stop.wait(self.seconds):
-            items = list_items(self.plan, self.store, frozenset(self._running))
-            self._mirror.sync(items, stop=self._stop.is_set)
+            self._follow_once()
         items, deadline = list_items(self.plan, self.store), time.monotonic() + LAST_PASS_SECONDS
         report = self._mirror.sync(
             items, force=True, stop=lambda: not self._local and time.monotonic() > deadline
         )
         described = self._mirror.describe(items, Path(self.store.report / "report.html"))
         self.problems = list(dict.fromkeys(report.errors + described))
+
+    def _follow_once(self) -> None:
+        """Bring up to date what has moved. The others, who may be thousands, have their turn in the last pass."""
+        # In this order: what ends between the two lines is looked at once more.
+        running = frozenset(self._running)
+        touched = frozenset(self._touched)
+        items = list_items(self.plan, self.store, running, touched)
+        if self._mirror.sync(items, stop=self._stop.is_set).complete:
+            self._touched.difference_update(touched - running)
