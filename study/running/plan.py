@@ -173,8 +173,9 @@ def make_plan(study: Study, store: Store) -> Plan:
                 continue
             for arm in experiment.arms:
                 _add(trials, cells, (experiment, arm, repeat), digests)
+    begun = store.list_trials()
     for planned in trials.values():
-        _judge(planned, store)
+        _judge(planned, store, planned.trial_id in begun)
     return Plan(study, list(trials.values()), warnings)
 
 
@@ -236,15 +237,15 @@ def _add(
     cells[(experiment.name, arm.row, repeat)] = planned
 
 
-def _judge(planned: PlannedTrial, store: Store) -> None:
-    """Fill in state and reason from the store."""
-    record = store.record(planned.trial_id)
+def _judge(planned: PlannedTrial, store: Store, begun: bool) -> None:
+    """Fill in state and reason from the store; ``begun`` says whether the trial has a folder there."""
+    record = store.record(planned.trial_id) if begun else None
     planned.record = record
     if record is None and planned.parent is not None and planned.parent.state in WITHOUT_WEIGHTS:
         planned.state = State.BLOCKED
         planned.reason = f"starts from {planned.parent.trial_id}, which is {planned.parent.state.value}"
     elif record is None:
-        interrupted = (store.folder(planned.trial_id) / "checkpoint.pt").exists()
+        interrupted = begun and (store.folder(planned.trial_id) / "checkpoint.pt").exists()
         planned.reason = "interrupted; goes on from its checkpoint" if interrupted else "not run yet"
     elif record.status != "completed":
         planned.state = State.STOPPED if record.status == "stopped" else State.FAILED

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -78,6 +79,13 @@ class Store:
     def tracking_uri(self) -> str:
         """Address of :attr:`database`."""
         return f"sqlite:///{self.database}"
+
+    def list_trials(self) -> set[str]:
+        """Ids of the trials that have a folder."""
+        try:
+            return set(os.listdir(self.trials))
+        except FileNotFoundError:
+            return set()
 
     def folder(self, trial_id: str) -> Path:
         """Folder of one trial."""

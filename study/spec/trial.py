@@ -57,6 +57,11 @@ class TrialSettings(Spec):
         """The settings that training depends on, as they enter a trial's id. Computed once for all repeats."""
         return {name: identity_dump(getattr(self, name)) for name in ("model", "data", "clip", "training")}
 
+    @cached_property
+    def identity_texts(self) -> dict[str, str]:
+        """:attr:`identity` part by part as canonical JSON, which is most of the work of an id."""
+        return {name: canonical_json(part) for name, part in self.identity.items()}
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text."""
@@ -124,20 +129,25 @@ class Trial:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that training depends on. Evaluation and resources are left out."""
-        parts = dict(self.settings.identity)
-        parts |= {
+        return self.settings.identity | self._own_identity
+
+    @property
+    def _own_identity(self) -> dict[str, Any]:
+        """The part of the identity that is not in the settings."""
+        parts = {
             "repeat": self.repeat,
             "data_digest": self.data_digest,
             "weights_digest": self.weights_digest,
         }
-        if self.parent:
-            parts["parent"] = self.parent
-        return parts
+        return parts | {"parent": self.parent} if self.parent else parts
 
     @cached_property
     def trial_id(self) -> str:
-        """SHA-256 of the identity, shortened."""
-        return derive_digest(self.identity)[:ID_LENGTH]
+        """SHA-256 of the identity (:func:`derive_digest`), shortened."""
+        own = {name: canonical_json(value) for name, value in self._own_identity.items()}
+        texts = sorted((own | self.settings.identity_texts).items())
+        text = "{" + ",".join(f'"{name}":{part}' for name, part in texts) + "}"
+        return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
     @cached_property
     def protocols(self) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ import pytest
 
 from study.seeding import derive_seed
 from study.spec.loading import load_study
-from study.spec.trial import Trial, TrialSettings
+from study.spec.trial import ID_LENGTH, Trial, TrialSettings, derive_digest
 
 
 def make(repeat: int = 0, digest: str = "d", **overrides: str) -> Trial:
@@ -44,6 +44,12 @@ def test_what_training_depends_on_changes_the_id(overrides: dict[str, str]) -> N
 
 def test_repeat_and_data_change_the_id() -> None:
     assert len({make().trial_id, make(repeat=1).trial_id, make(digest="e").trial_id}) == 3
+
+
+def test_an_id_is_the_digest_of_the_whole_identity() -> None:
+    """It is put together from parts that repeats share; the text must be that of the whole."""
+    for trial in (make(), make(3, 'd"\u00e4'), replace(make(), parent="0123", weights_digest="ab")):
+        assert trial.trial_id == derive_digest(trial.identity)[:ID_LENGTH]
 
 
 def test_resources_and_protocols_do_not_change_the_id() -> None:
