@@ -7,20 +7,17 @@
 Both contestants use one Ray, the same settings and as many trials at a time, and take turns; each trial starts a
 process of its own and reports once. Ours imports the specification, unpacks its trial, notes its attempt in the store
 (two lines, flushed to the disk) and holds the trial's lock. What a real trial does besides, importing torch above all,
-is left out of both. Times on a shared machine mean little, ratios of neighbors in time something; CPU seconds, of the
-driver and of every process below it, hardly depend on what else the machine does.
+is left out of both. Times on a shared machine mean little; ratios of neighbors in time mean something.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,22 +92,18 @@ class Listening:
 def race(folder: Path, trials: int, rounds: int, concurrent: int) -> str:
     """Seconds a trial of both contestants, and the median of their ratio."""
     seconds: dict[str, list[float]] = {"bare": [], "ours": []}
-    work: dict[str, list[float]] = {"bare": [], "ours": []}
     with connected(None):
         for turn in range(rounds + 1):
             for name, run in (("bare", run_bare), ("ours", run_ours)):
-                began, worked = time.perf_counter(), cpu_seconds()
+                began = time.perf_counter()
                 run(folder / f"{name}{turn}", trials if turn else 4, concurrent)
                 if turn:  # the first turn warms caches
                     seconds[name].append((time.perf_counter() - began) / trials)
-                    work[name].append((cpu_seconds() - worked) / trials)
+    ratios = [ours / bare for ours, bare in zip(seconds["ours"], seconds["bare"], strict=True)]
     lines = [f"{trials} trials a turn, {concurrent} at a time, {rounds} turns each; medians"]
-    for what, values in (("s", seconds), ("CPU s", work)):
-        lines += [f"{name}: {statistics.median(part):.3f} {what} a trial" for name, part in values.items()]
-        ratios = [ours / bare for ours, bare in zip(values["ours"], values["bare"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-        lines.append(f"ours / bare, {what}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
-    return "\n".join(lines)
+    lines += [f"{name}: {statistics.median(values):.3f} s a trial" for name, values in seconds.items()]
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    return "\n".join([*lines, f"ours / bare: {middle:.3f} (quartiles {low:.3f} to {high:.3f})"])
 
 
 def run_ours(folder: Path, trials: int, concurrent: int) -> Listening:
@@ -146,21 +139,6 @@ def watch_memory(folder: Path, trials: int, concurrent: int) -> str:
     step = max(1, trials // 10)
     rows = [f"{number:6d} trials: {resident[number - 1]:.1f} MiB" for number in range(step, trials + 1, step)]
     return "\n".join(rows)
-
-
-def cpu_seconds() -> float:
-    """CPU time of this process and of all below it, of those too that have ended and were waited for (Linux)."""
-    spent: dict[int, float] = {}
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            fields = path.read_text().rpartition(")")[2].split()
-            pid = int(path.parent.name)
-            parents[pid], spent[pid] = int(fields[1]), sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    own = {os.getpid()}
-    for _ in range(4):  # driver, raylet, worker, what a worker starts
-        own |= {pid for pid, parent in parents.items() if parent in own}
-    return sum(spent[pid] for pid in own)
 
 
 def resident_mib() -> float:
