@@ -47,7 +47,9 @@ def build_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def _describe(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
     """``schema`` of ``model`` with the docstrings of fields as their descriptions."""
-    classes = {found.__name__: found for found in _list_models(Spec)}
+    # Other packages, and who adds blocks of their own, may have classes of the same names.
+    home = __name__.rpartition(".")[0]
+    classes = {found.__name__: found for found in _list_models(Spec) if found.__module__.startswith(home)}
     for name, holder in {**schema.get("$defs", {}), model.__name__: schema}.items():
         # A base's docstrings hold for the classes below it that do not declare the field anew.
         for base in reversed(classes[name].__mro__ if name in classes else ()):
