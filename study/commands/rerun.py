@@ -14,6 +14,7 @@ from study.running.archive.check import load_checked_scores
 from study.running.attempts import run_attempt
 from study.running.executor import Place
 from study.running.fingerprint import fingerprint_code, list_changes
+from study.running.spawn import launch_here
 from study.spec.record import TrialRecord, load_record
 from study.spec.trial import Trial
 
@@ -84,6 +85,7 @@ def _run(trial_id: str, scratch: _Scratch) -> TrialRecord:
         trial,
         Place(scratch.trials / trial_id, scratch.data, _find_parent(trial, scratch), record.micro_batch),
         lambda epoch: None,
+        launch=launch_here,
     )
 
 

@@ -91,6 +91,7 @@ class Loader(Generic[BatchT]):
         workers: processes that decode; they stay from one pass to the next. 0 decodes in this process, where
             nothing can be done about a decoder that hangs.
         limit_s: seconds that decoding one video may take.
+        keep_empty: whether a batch of which nothing is left comes all the same, as others have a share of it too.
 
     Attributes:
         killed: videos left out because decoding them hung or crashed, by id, with the reason.
@@ -103,11 +104,12 @@ class Loader(Generic[BatchT]):
         collate: Callable[[list[Any]], BatchT],
         workers: int = 0,
         limit_s: float = 60.0,
+        keep_empty: bool = False,
     ) -> None:
         self.dataset = dataset
         self.killed: dict[str, str] = {}
         self._plan, self._collate = plan, collate
-        self._workers, self._limit_s = workers, limit_s
+        self._workers, self._limit_s, self._keep_empty = workers, limit_s, keep_empty
         self._left_out: set[int] = set()
         self._sampler = _Batches()
         self._board = _Board(workers)
@@ -182,7 +184,7 @@ class Loader(Generic[BatchT]):
 
     def _without_left_out(self, batches: list[list[Key]]) -> list[list[Key]]:
         kept = ([key for key in batch if _index(key) not in self._left_out] for batch in batches)
-        return [batch for batch in kept if batch]
+        return [batch for batch in kept if batch or self._keep_empty]
 
 
 class _Watch:
@@ -234,6 +236,7 @@ def build_clip_loader(
     workers: int = 0,
     limit_s: float = 60.0,
     crop_on_device: bool = False,
+    share: Callable[[list[Key]], list[Key]] | None = None,
 ) -> Loader[ClipBatch]:
     """Batches of training clips, in an order drawn anew for each epoch; call ``dataset.set_epoch`` before a pass.
 
@@ -246,33 +249,47 @@ def build_clip_loader(
         workers: processes that decode.
         limit_s: seconds that decoding one video may take.
         crop_on_device: deliver frames as decoded; :meth:`ClipBatch.assemble` resizes and crops them.
+        share: gives the part of each batch that is wanted here, which may be empty; None for all of it.
     """
+    clip = dataset.videos.clip
 
     def plan() -> list[list[Key]]:
         rng = np.random.default_rng(derive_seed("data-order", dataset.seed, dataset.epoch))
         order = [(dataset.epoch, int(index)) for index in rng.permutation(len(dataset))]
-        return [batch for batch in _cut(order, batch_size) if len(batch) == min(batch_size, len(order))]
+        batches = [batch for batch in _cut(order, batch_size) if len(batch) == min(batch_size, len(order))]
+        return batches if share is None else [share(batch) for batch in batches]
 
     def collate(samples: list[ClipSample]) -> ClipBatch:
-        return ClipBatch.collate(samples, dataset.videos.clip, crop_on_device=crop_on_device)
+        if not samples:
+            nothing = torch.empty(0, clip.channels, clip.frames, clip.size, clip.size, dtype=torch.uint8)
+            return ClipBatch(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), nothing)
+        return ClipBatch.collate(samples, clip, crop_on_device=crop_on_device)
 
-    return Loader(dataset, plan, collate, workers, limit_s)
+    return Loader(dataset, plan, collate, workers, limit_s, keep_empty=share is not None)
 
 
 def build_view_loader(
-    dataset: ViewDataset, batch_size: int, *, workers: int = 0, limit_s: float = 60.0
+    dataset: ViewDataset,
+    batch_size: int,
+    *,
+    workers: int = 0,
+    limit_s: float = 60.0,
+    first: int = 0,
+    step: int = 1,
 ) -> Loader[ViewBatch]:
-    """Batches of views, in the order of their entries, all of them.
+    """Batches of views, in the order of their entries, all of them or every ``step``-th.
 
     Args:
         dataset: test views.
         batch_size: videos in a batch.
         workers: processes that decode.
         limit_s: seconds that decoding one video may take.
+        first: number of the first batch.
+        step: distance of the batches.
     """
 
     def plan() -> list[list[Key]]:
-        return _cut(list(range(len(dataset))), batch_size)
+        return _cut(list(range(len(dataset))), batch_size)[first::step]
 
     def collate(samples: list[ViewSample]) -> ViewBatch:
         return ViewBatch.collate(samples, dataset.views)

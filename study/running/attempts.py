@@ -24,7 +24,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from study.errors import StoreError
+from study.errors import SchedulingError, StoreError
 from study.running.executor import Job, Place
 from study.running.failures import classify, halve_micro_batch
 from study.spec.record import Failure, TrialRecord
@@ -35,7 +35,9 @@ LOCK_FILE = "attempt.lock"
 WAIT_SECONDS = 3600.0
 """How long an attempt waits for the one before it, which ends after an epoch at most unless it hangs."""
 
-Run = Callable[[Trial, Place, Callable[[int], None]], TrialRecord]
+Tick = Callable[[int], None]
+"""Called with the number of epochs done."""
+Run = Callable[[Trial, Place, Tick], TrialRecord]
 """What an attempt runs, as :func:`study.running.run_trial.run_trial`."""
 
 
@@ -44,6 +46,10 @@ class Superseded(BaseException):
 
     Not an Exception: like KeyboardInterrupt it passes through a trial without becoming its record.
     """
+
+
+class LostProcessError(SchedulingError):
+    """A process of a trial died: killed, out of memory, or with its machine. The trial can go on."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,56 @@ class Attempt:
     failure: str = ""
     message: str = ""
     micro_batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An attempt's right to the folder of its trial; it travels to the process that writes there.
+
+    Attributes:
+        folder: of the trial.
+        number: of the attempt.
+        host: machine of the process that began it.
+        pid: that process.
+    """
+
+    folder: Path
+    number: int
+    host: str
+    pid: int
+
+    def is_newest(self) -> bool:
+        """Whether this attempt is the last one that was begun."""
+        attempts = read_attempts(self.folder)
+        # Two that began in the same instant have one number; the line that was written last decides.
+        mine = (self.number, self.host, self.pid)
+        return not attempts or (attempts[-1].number, attempts[-1].host, attempts[-1].pid) == mine
+
+    def work(self, run: Callable[[Tick], TrialRecord], tick: Tick) -> TrialRecord:
+        """What ``run`` returns, alone in the folder; it is given a tick that lets others in while it reports.
+
+        Raises:
+            Superseded: when a newer attempt has begun.
+            StoreError: when the attempt before this one does not let go of the folder.
+        """
+        lock = FileLock(self.folder / LOCK_FILE)
+
+        def tick_apart(epoch: int) -> None:
+            if not self.is_newest():
+                raise Superseded
+            lock.release()
+            tick(epoch)
+            _acquire(lock, self)
+
+        try:
+            _acquire(lock, self)
+            return run(tick_apart)
+        finally:
+            lock.release()
+
+
+Launch = Callable[[Trial, Place, Tick, Claim], TrialRecord]
+"""What runs a trial in several processes, of which the first works under the claim (:mod:`study.running.ranks`)."""
 
 
 def begin_attempt(folder: Path, micro_batch: int | None = None) -> int:
@@ -119,16 +175,8 @@ def read_attempts(folder: Path) -> list[Attempt]:
     return list(attempts.values())
 
 
-def is_newest(folder: Path, number: int) -> bool:
-    """Whether attempt ``number``, which this process began, is the last one that was begun."""
-    attempts = read_attempts(folder)
-    # Two that began in the same instant have one number; the line that was written last decides.
-    mine = (number, socket.gethostname(), os.getpid())
-    return not attempts or (attempts[-1].number, attempts[-1].host, attempts[-1].pid) == mine
-
-
 def run_attempt(
-    trial: Trial, place: Place, tick: Callable[[int], None], run: Run | None = None
+    trial: Trial, place: Place, tick: Tick, run: Run | None = None, launch: Launch | None = None
 ) -> TrialRecord:
     """:func:`study.running.run_trial.run_trial`, noted as an attempt and alone in the trial's folder.
 
@@ -140,21 +188,29 @@ def run_attempt(
         place: where.
         tick: called with the number of epochs done after each.
         run: what runs the trial; ``run_trial`` when None.
+        launch: what runs it where it asks for several processes and ``run`` is None.
 
     Raises:
         Superseded: when a newer attempt has begun.
+        LostProcessError: when one of several processes died.
+        SchedulingError: when nothing is given that launches several.
         StoreError: when the attempt before this one does not let go of the folder.
     """
-    work = run or _load_run_trial()
+    several = trial.settings.resources.processes > 1 and run is None
+    if several and launch is None:
+        raise SchedulingError(
+            f"resources.processes: {trial.settings.resources.processes}: several processes are started by launch only; "
+            "allowed here: 1"
+        )
     size = place.micro_batch or _recall_micro_batch(place.folder)
     while True:
-        record = _run_once(trial, replace(place, micro_batch=size), tick, work)
+        record = _run_once(trial, replace(place, micro_batch=size), tick, run, launch if several else None)
         size = halve_micro_batch(record, trial.settings.training.batch_size)
         if size is None:
             return record
 
 
-def attempt_apart(job: Job, tick: Callable[[int], None], run: Run | None = None) -> str:
+def attempt_apart(job: Job, tick: Tick, run: Run | None = None, launch: Launch | None = None) -> str:
     """:func:`run_attempt` for an executor, which has other trials too: what one of them raises ends that one only.
 
     Most errors of a trial are in its record. Those that arrive here left it without one, or kept a finished trial
@@ -163,9 +219,14 @@ def attempt_apart(job: Job, tick: Callable[[int], None], run: Run | None = None)
     Returns:
         What was raised, in a line; empty when there is a record of this attempt. KeyboardInterrupt and SystemExit
         pass through.
+
+    Raises:
+        LostProcessError: when one of several processes died; the trial is to be tried again.
     """
     try:
-        run_attempt(job.trial, job.place, tick, run)
+        run_attempt(job.trial, job.place, tick, run, launch)
+    except LostProcessError:
+        raise
     except Superseded:
         return "another attempt at it has begun elsewhere"
     except Exception as error:
@@ -173,27 +234,23 @@ def attempt_apart(job: Job, tick: Callable[[int], None], run: Run | None = None)
     return ""
 
 
-def _run_once(trial: Trial, place: Place, tick: Callable[[int], None], work: Run) -> TrialRecord:
+def _run_once(trial: Trial, place: Place, tick: Tick, run: Run | None, launch: Launch | None) -> TrialRecord:
     number = begin_attempt(place.folder, place.micro_batch)
-    lock = FileLock(place.folder / LOCK_FILE)
-
-    def tick_apart(epoch: int) -> None:
-        if not is_newest(place.folder, number):
-            raise Superseded
-        lock.release()
-        tick(epoch)
-        _acquire(lock, place.folder, number)
-
+    claim = Claim(place.folder, number, socket.gethostname(), os.getpid())
     try:
-        _acquire(lock, place.folder, number)
-        record = work(trial, place, tick_apart)
+        if launch is not None:
+            record = launch(trial, place, tick, claim)
+        else:
+            work = run or _load_run_trial()
+            record = claim.work(lambda apart: work(trial, place, apart), tick)
+    except LostProcessError:
+        # As one of a single process that died: without a word.
+        raise
     except BaseException as error:
         # A full disk must not take the place of what happened, least of all of Ctrl+C.
         with suppress(OSError):
             end_attempt(place.folder, number, error)
         raise
-    finally:
-        lock.release()
     end_attempt(place.folder, number, record)
     return record
 
@@ -215,8 +272,8 @@ def _load_run_trial() -> Run:
     return run_trial
 
 
-def _acquire(lock: FileLock, folder: Path, number: int) -> None:
-    """Take the folder of a trial for attempt ``number``, once whoever is at work there has stopped.
+def _acquire(lock: FileLock, claim: Claim) -> None:
+    """Take the folder of a trial, once whoever is at work there has stopped.
 
     Raises:
         Superseded: when a newer attempt has begun.
@@ -225,13 +282,13 @@ def _acquire(lock: FileLock, folder: Path, number: int) -> None:
     try:
         lock.acquire(timeout=WAIT_SECONDS, poll_interval=0.2)
     except Timeout:
-        others = [a for a in read_attempts(folder) if a.ended_at is None and a.number != number]
+        others = [a for a in read_attempts(claim.folder) if a.ended_at is None and a.number != claim.number]
         who = f"process {others[-1].pid} on {others[-1].host}" if others else "another process"
         raise StoreError(
-            f"{folder}: {who} has held this trial for {WAIT_SECONDS / 60:.0f} minutes without finishing an epoch; "
-            "end it, then launch again"
+            f"{claim.folder}: {who} has held this trial for {WAIT_SECONDS / 60:.0f} minutes without finishing an "
+            "epoch; end it, then launch again"
         ) from None
-    if not is_newest(folder, number):
+    if not claim.is_newest():
         raise Superseded
 
 

@@ -16,6 +16,7 @@ from study.spec.record import BlockAttention, ProtocolMetrics
 from study.spec.trial import Trial
 from study.spec.views import View, derive_views
 from study.training.evaluate import evaluate
+from study.training.group import SINGLE, Group
 from study.training.metrics import measure_protocol
 
 
@@ -45,6 +46,7 @@ def measure_protocols(
     *,
     stored: ViewScores | None = None,
     attention: list[BlockAttention] | None = None,
+    group: Group = SINGLE,
 ) -> Measured:
     """Measure all protocols of ``trial``, running the network for those views only that are not stored.
 
@@ -54,6 +56,8 @@ def measure_protocols(
         open_manifest: gives the videos; likewise.
         stored: scores of an earlier evaluation.
         attention: coefficients that were taken under the primary protocol; None when they are to be taken.
+        group: the processes that share the videos. What was measured is known to the one that leads, and empty in
+            the others.
 
     Raises:
         DataError: when a video cannot be decoded, or the stored scores are of other videos.
@@ -68,9 +72,12 @@ def measure_protocols(
     measured = Measured(attention=attention or [], scores=stored)
     if missing:
         model, manifest = load_model(), open_manifest()
-        loader = build_test_loader(trial, manifest, missing)
-        fresh = evaluate(model, loader, missing, trial.settings, watched)
-        measured.killed = loader.killed
+        loader = build_test_loader(trial, manifest, missing, group)
+        fresh = evaluate(model, loader, missing, trial.settings, watched, group)
+        for killed in group.gather(loader.killed):
+            measured.killed |= killed
+        if fresh is None:
+            return Measured()
         measured.scores = _merge(stored, fresh.scores)
         if attention is None:
             measured.attention = fresh.attention
@@ -91,12 +98,23 @@ def _merge(stored: ViewScores | None, fresh: ViewScores) -> ViewScores:
         raise StoreError(f"the stored scores do not fit the videos of today: {error}") from None
 
 
-def build_test_loader(trial: Trial, manifest: Manifest, views: tuple[View, ...]) -> Loader[ViewBatch]:
-    """The validation videos under ``views``; a batch holds about as many views as ``evaluation.batch_size``."""
+def build_test_loader(
+    trial: Trial, manifest: Manifest, views: tuple[View, ...], group: Group = SINGLE
+) -> Loader[ViewBatch]:
+    """The validation videos under ``views``; a batch holds about as many views as ``evaluation.batch_size``.
+
+    Each process of a group has whole batches, every one in turn: a clip's scores may differ in the last bits with what
+    it shares its batch with.
+    """
     settings = trial.settings
     dataset = ViewDataset(Videos(manifest, manifest.val, settings.clip), views)
     batch = max(1, settings.evaluation.batch_size // len(views))
-    resources = settings.resources
+    resources = settings.resources.of_one_process()
     return build_view_loader(
-        dataset, batch, workers=resources.loader_workers, limit_s=resources.decode_limit_s
+        dataset,
+        batch,
+        workers=resources.loader_workers,
+        limit_s=resources.decode_limit_s,
+        first=group.rank,
+        step=group.size,
     )

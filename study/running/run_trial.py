@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -39,6 +40,7 @@ from study.spec.record import (
     save_record,
     write_json,
 )
+from study.spec.training import ResourcesSpec
 from study.spec.trial import Trial
 from study.spec.views import derive_views
 from study.training.checkpoint import load_checkpoint
@@ -46,6 +48,7 @@ from study.training.device import choose_device, set_up_arithmetic
 from study.training.early_stop import StoppedError
 from study.training.evaluate import evaluate
 from study.training.fit import EpochReport, fit
+from study.training.group import SINGLE, Group
 from study.training.metrics import measure_protocol
 from study.training.steps import DivergedError
 
@@ -71,38 +74,41 @@ class _Run:
         return now
 
 
-def run_trial(trial: Trial, place: Place, tick: Tick = lambda epoch: None) -> TrialRecord:
+def run_trial(
+    trial: Trial, place: Place, tick: Tick = lambda epoch: None, group: Group = SINGLE
+) -> TrialRecord:
     """Train and evaluate ``trial``; return its record, which is then also in its folder.
 
     A trial that has a completed record with all protocols returns it untouched. One that lacks a protocol derives
     it from the stored scores, and runs its final weights for those views only that no other protocol had. One
     that was interrupted goes on from its checkpoint.
 
+    Where several processes train the trial, each calls this. Only the one that leads writes. The record of a trial
+    that failed is written by none of them: it has to be that of the process which failed first.
+
     Args:
         trial: what to run.
         place: where.
         tick: called with the number of epochs done after each; what it raises stops the trial without a record.
+        group: the processes that run it together.
 
     Returns:
-        The record. A failure inside the trial is a record with status "failed", not an exception, and a trial that
-        was given up (``training.stop``) one with status "stopped";
+        The record, complete in the process that leads. A failure inside the trial is a record with status "failed",
+        not an exception, and a trial that was given up (``training.stop``) one with status "stopped";
         KeyboardInterrupt and SystemExit pass through and leave the checkpoint to go on from.
     """
     folder = place.folder
-    record = load_record(folder / "record.json") if (folder / "record.json").exists() else None
+    record = group.broadcast(_find_record(folder) if group.leads else None)
     if record is not None and record.status == "completed":
         if has_protocols(record, trial):
             return record
-        return _measure_again(trial, place, record)
-    if record is not None:
-        # What a failed attempt left behind is removed: it begins anew.
-        discard_attempt(folder)
-    if not (folder / "trial.json").exists():
-        write_json(folder / "trial.json", {"trial": trial.to_json(), "started_at": time.time()})
-    device = choose_device(trial.settings.resources.gpus)
+        return _measure_again(trial, place, record, group)
+    if group.leads:
+        _begin(trial, folder, record)
+    device = group.device or choose_device(trial.settings.resources.gpus)
     run, failure = _Run(), None
     try:
-        _run(trial, place, device, run, tick)
+        _run(trial, place, device, run, tick, group)
     except Exception as error:
         failure = _describe_failure(error)
     if failure and failure.kind == StoppedError.__name__:
@@ -130,15 +136,30 @@ def run_trial(trial: Trial, place: Place, tick: Tick = lambda epoch: None) -> Tr
         micro_batch=place.micro_batch,
         failure=failure,
     )
-    save_record(record, folder / "record.json")
+    if group.size == 1 or (group.leads and failure is None):
+        save_record(record, folder / "record.json")
     return record
 
 
-def _measure_again(trial: Trial, place: Place, record: TrialRecord) -> TrialRecord:
+def _find_record(folder: Path) -> TrialRecord | None:
+    path = folder / "record.json"
+    return load_record(path) if path.exists() else None
+
+
+def _begin(trial: Trial, folder: Path, record: TrialRecord | None) -> None:
+    """Make ``folder`` ready for training that begins or goes on."""
+    if record is not None:
+        # What a failed attempt left behind is removed: it begins anew.
+        discard_attempt(folder)
+    if not (folder / "trial.json").exists():
+        write_json(folder / "trial.json", {"trial": trial.to_json(), "started_at": time.time()})
+
+
+def _measure_again(trial: Trial, place: Place, record: TrialRecord, group: Group) -> TrialRecord:
     """Add the protocols that ``record`` lacks; a failure leaves it as it was."""
     began = time.perf_counter()
     settings, folder = trial.settings, place.folder
-    device = choose_device(settings.resources.gpus)
+    device = group.device or choose_device(settings.resources.gpus)
 
     def load_model() -> Recognizer:
         state = load_checkpoint(folder / "checkpoint.pt")
@@ -151,12 +172,14 @@ def _measure_again(trial: Trial, place: Place, record: TrialRecord) -> TrialReco
         model.load_state_dict(state["model"])
         return model.to(device)
 
-    set_up_arithmetic(settings.training, threads=int(settings.resources.cpus))
-    stored = read_scores(folder, record.protocols)
+    set_up_arithmetic(settings.training, threads=_count_threads(settings.resources))
+    stored = group.broadcast(read_scores(folder, record.protocols) if group.leads else None)
     known = record.attention if record.primary == settings.evaluation.primary else None
     measured = measure_protocols(
-        trial, load_model, lambda: _open_manifest(trial, place), stored=stored, attention=known
+        trial, load_model, lambda: _open_manifest(trial, place), stored=stored, attention=known, group=group
     )
+    if not group.leads:
+        return record
     write_scores(folder, measured.scores)
     seconds = dict(record.seconds)
     seconds["evaluate"] = seconds.get("evaluate", 0.0) + time.perf_counter() - began
@@ -198,9 +221,13 @@ def _open_manifest(trial: Trial, place: Place) -> Manifest:
     return manifest
 
 
-def _run(trial: Trial, place: Place, device: torch.device, run: _Run, tick: Tick) -> None:
+def _count_threads(resources: ResourcesSpec) -> int:
+    return int(resources.of_one_process().cpus)
+
+
+def _run(trial: Trial, place: Place, device: torch.device, run: _Run, tick: Tick, group: Group) -> None:
     settings, since = trial.settings, time.perf_counter()
-    set_up_arithmetic(settings.training, threads=int(settings.resources.cpus))
+    set_up_arithmetic(settings.training, threads=_count_threads(settings.resources))
     manifest = _open_manifest(trial, place)
     run.data = DataHealth(
         train_videos=len(manifest.train),
@@ -215,9 +242,9 @@ def _run(trial: Trial, place: Place, device: torch.device, run: _Run, tick: Tick
     )
     model = _build(trial, _initial_model(trial, place), classes).to(device)
     since = run.lap("setup", since)
-    _train(trial, model, manifest, place, run, tick)
+    _train(trial, model, manifest, place, run, tick, group)
     since = run.lap("train", since)
-    _evaluate(trial, model, manifest, place.folder, run)
+    _evaluate(trial, model, manifest, place.folder, run, group)
     run.lap("evaluate", since)
 
 
@@ -249,27 +276,33 @@ def _seed(trial: Trial) -> int:
     return derive_seed("repeat", trial.settings.training.seed, trial.repeat)
 
 
-def _train(trial: Trial, model: Recognizer, manifest: Manifest, place: Place, run: _Run, tick: Tick) -> None:
+def _train(
+    trial: Trial, model: Recognizer, manifest: Manifest, place: Place, run: _Run, tick: Tick, group: Group
+) -> None:
     settings, seed, folder = trial.settings, _seed(trial), place.folder
-    resources, every = settings.resources, settings.evaluation.every
+    resources, every = settings.resources.of_one_process(), settings.evaluation.every
+    batch_size = settings.training.batch_size
     videos = Videos(manifest, manifest.train, settings.clip, resources.frame_cache_mib)
     dataset = ClipDataset(videos, seed)
     loader = build_clip_loader(
         dataset,
-        settings.training.batch_size,
+        batch_size,
         workers=resources.loader_workers,
         limit_s=resources.decode_limit_s,
         crop_on_device=next(model.parameters()).device.type == "cuda",
+        share=partial(group.share, most=place.micro_batch or batch_size) if group.size > 1 else None,
     )
 
     def on_epoch(report: EpochReport) -> None:
         run.train = report
         # The line of the last epoch waits for the final evaluation: a line never changes once written.
-        if report.epoch < settings.training.epochs and not has_metrics(folder, report.epoch):
+        missing = group.leads and not has_metrics(folder, report.epoch)
+        if report.epoch < settings.training.epochs and group.broadcast(missing):
             metrics = dict(report.metrics)
             if every and report.epoch % every == 0:
-                metrics |= _validation_metrics(_validate(trial, model, manifest))
-            append_metrics(folder, report.epoch, metrics)
+                metrics |= _validate(trial, model, manifest, group)
+            if group.leads:
+                append_metrics(folder, report.epoch, metrics)
         tick(report.epoch)
 
     run.train = fit(
@@ -281,20 +314,29 @@ def _train(trial: Trial, model: Recognizer, manifest: Manifest, place: Place, ru
         on_epoch=on_epoch,
         start_epoch=dataset.set_epoch,
         micro_batch=place.micro_batch,
+        group=group,
     )
-    run.killed |= loader.killed
+    for killed in group.gather(loader.killed):
+        run.killed |= killed
 
 
-def _validate(trial: Trial, model: Recognizer, manifest: Manifest) -> ProtocolMetrics:
-    """The primary protocol amid training."""
+def _validate(trial: Trial, model: Recognizer, manifest: Manifest, group: Group) -> dict[str, float]:
+    """The primary protocol amid training; empty in processes that do not lead."""
     evaluation, clip = trial.settings.evaluation, trial.settings.clip
     views = derive_views(evaluation.protocols[evaluation.primary], clip)
-    scores = evaluate(model, build_test_loader(trial, manifest, views), views, trial.settings).scores
-    return measure_protocol(scores, [view.key for view in views])
+    loader = build_test_loader(trial, manifest, views, group)
+    found = evaluate(model, loader, views, trial.settings, group=group)
+    if found is None:
+        return {}
+    return _validation_metrics(measure_protocol(found.scores, [view.key for view in views]))
 
 
-def _evaluate(trial: Trial, model: Recognizer, manifest: Manifest, folder: Path, run: _Run) -> None:
-    run.measured = measure_protocols(trial, lambda: model, lambda: manifest)
+def _evaluate(
+    trial: Trial, model: Recognizer, manifest: Manifest, folder: Path, run: _Run, group: Group
+) -> None:
+    run.measured = measure_protocols(trial, lambda: model, lambda: manifest, group=group)
+    if not group.leads:
+        return
     run.killed |= run.measured.killed
     if not has_metrics(folder, run.train.epoch):
         validation = _validation_metrics(run.measured.metrics[trial.settings.evaluation.primary])

@@ -119,6 +119,9 @@ class ResourcesSpec(Spec):
     cpus: Annotated[float, Field(gt=0)] = 1
     gpus: Annotated[float, Field(ge=0)] = 0
     """GPUs, or a fraction of one that trials share."""
+    processes: Annotated[Positive, LATER] = 1
+    """Processes that train the trial together. Each takes its share of every batch, and of all that stands here: one
+    GPU or more, or none. BatchNorm is over the whole batch, dropout draws other masks than one process would."""
     custom: Annotated[dict[str, Annotated[float, Field(gt=0)]], LATER] = Field(default={})
     """Resources that a cluster names itself, e.g. ``{a100: 1}`` where nodes were started with
     ``ray start --resources '{"a100": 8}'``."""
@@ -134,9 +137,29 @@ class ResourcesSpec(Spec):
     def _check(self) -> ResourcesSpec:
         if self.gpus > 1 and not self.gpus.is_integer():
             raise ValueError(f"gpus {self.gpus:g}: more than one GPU is a whole number of them")
+        if self.processes > 1 and self.gpus % self.processes:
+            raise ValueError(
+                f"processes {self.processes}: gpus {self.gpus:g} cannot be shared out; allowed: 0, or a multiple of "
+                "the processes"
+            )
         reserved = sorted(name for name in self.custom if name.lower() in RESERVED_RESOURCES)
         if reserved or "" in self.custom:
             raise ValueError(
                 f"custom: '{', '.join(reserved)}' is not the name of a custom resource; CPUs and GPUs are cpus and gpus"
             )
         return self
+
+    def of_one_process(self) -> ResourcesSpec:
+        """The share of each process."""
+        if self.processes == 1:
+            return self
+        return self.model_copy(
+            update={
+                "processes": 1,
+                "cpus": self.cpus / self.processes,
+                "gpus": self.gpus / self.processes,
+                "custom": {name: amount / self.processes for name, amount in self.custom.items()},
+                "loader_workers": -(-self.loader_workers // self.processes),
+                "frame_cache_mib": self.frame_cache_mib // self.processes,
+            }
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -14,12 +14,14 @@ from study.data.loading import Loader
 from study.data.samples import ViewBatch
 from study.data.transforms import normalize
 from study.models.attention_probe import SiteAttention, collect_attention
+from study.models.placement import FilledSite
 from study.models.recognizer import Recognizer
 from study.scores import ViewScores
 from study.spec.record import BlockAttention
 from study.spec.trial import TrialSettings
 from study.spec.views import View
 from study.training.device import open_autocast
+from study.training.group import SINGLE, Group
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,6 @@ class _Gathered:
 class _SiteMeans:
     """Channel means of one site's coefficients by video, averaged over its views: lists of (N,)."""
 
-    site: SiteAttention
     spatial: list[torch.Tensor] = field(default_factory=list)
     temporal: list[torch.Tensor] = field(default_factory=list)
 
@@ -62,7 +63,8 @@ def evaluate(
     views: tuple[View, ...],
     settings: TrialSettings,
     attention_views: Collection[View] = (),
-) -> Evaluation:
+    group: Group = SINGLE,
+) -> Evaluation | None:
     """Run ``model`` over the views of every video of ``loader``.
 
     Args:
@@ -71,6 +73,10 @@ def evaluate(
         views: the views of the loader's data set.
         settings: the trial.
         attention_views: those of the views under which attention coefficients are taken.
+        group: the processes whose loaders have some of the batches each.
+
+    Returns:
+        The scores of the videos of all processes, in the one that leads; None in the others.
     """
     device = next(model.parameters()).device
     model.eval()
@@ -93,7 +99,11 @@ def evaluate(
         gathered.labels.append(batch.labels)
         gathered.indices.append(batch.indices)
         gathered.shown.append(batch.shown)
-    return _conclude(gathered, views, [entry.video_id for entry in loader.videos.entries])
+    everyone = group.gather(gathered)
+    if not group.leads:
+        return None
+    sites = {site.name: site for site in model.sites}
+    return _conclude(_join(everyone), views, [entry.video_id for entry in loader.videos.entries], sites)
 
 
 class _Forward:
@@ -141,16 +151,30 @@ def _group(views: tuple[View, ...], watched: set[View]) -> list[list[int]]:
 def _note_attention(gathered: _Gathered, seen: Iterable[SiteAttention], views: int) -> None:
     """Average the coefficients of one batch over channels, and over the views of each video."""
     for entry in seen:
-        means = gathered.attention.setdefault(entry.site.name, _SiteMeans(entry))
+        means = gathered.attention.setdefault(entry.site.name, _SiteMeans())
         for into, values in ((means.spatial, entry.alpha_s), (means.temporal, entry.alpha_t)):
             by_view = torch.unflatten(torch.cat(values).double().mean(dim=1), 0, (-1, views))
             into.append(by_view.mean(dim=1))
 
 
-def _conclude(gathered: _Gathered, views: tuple[View, ...], video_ids: list[str]) -> Evaluation:
+def _join(everyone: list[_Gathered]) -> _Gathered:
+    """What all processes have gathered, in the first, which has at least one batch."""
+    first, *others = everyone
+    for other in others:
+        for name in ("logits", "labels", "indices", "shown"):
+            getattr(first, name).extend(getattr(other, name))
+        for site, means in other.attention.items():
+            first.attention[site].spatial.extend(means.spatial)
+            first.attention[site].temporal.extend(means.temporal)
+    return first
+
+
+def _conclude(
+    gathered: _Gathered, views: tuple[View, ...], video_ids: list[str], sites: Mapping[str, FilledSite]
+) -> Evaluation:
     indices = torch.cat(gathered.indices)
     order = indices.argsort()
-    attention = [_summarize(means) for means in gathered.attention.values()]
+    attention = [_summarize(sites[name], means, order) for name, means in gathered.attention.items()]
     scores = ViewScores(
         video_ids=np.array([video_ids[index] for index in indices[order].tolist()]),
         labels=torch.cat(gathered.labels)[order].numpy(),
@@ -161,10 +185,10 @@ def _conclude(gathered: _Gathered, views: tuple[View, ...], video_ids: list[str]
     return Evaluation(scores, attention)
 
 
-def _summarize(means: _SiteMeans) -> BlockAttention:
+def _summarize(site: FilledSite, means: _SiteMeans, order: torch.Tensor) -> BlockAttention:
     """Mean and spread over videos of one block's channel means (section 6.1 of the paper)."""
-    spatial, temporal = torch.cat(means.spatial), torch.cat(means.temporal)
-    site = means.site.site
+    # In one order, whoever had which video, so that the sums have the same last bits.
+    spatial, temporal = torch.cat(means.spatial)[order], torch.cat(means.temporal)[order]
     return BlockAttention(
         site=site.name,
         index=site.index,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from study.data.loading import Loader
 from study.data.samples import ClipBatch
@@ -16,8 +17,10 @@ from study.seeding import derive_seed
 from study.spec.trial import TrialSettings
 from study.training.checkpoint import load_checkpoint, save_checkpoint
 from study.training.early_stop import check_progress
+from study.training.group import SINGLE, Group
 from study.training.optim import build_optimizer, derive_learning_rate, set_learning_rate
 from study.training.steps import StepWindow, backpropagate
+from study.training.sync_norm import synchronize_batch_norm
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,24 @@ def fit(
     on_epoch: Callable[[EpochReport], None],
     start_epoch: Callable[[int], None],
     micro_batch: int | None = None,
+    group: Group = SINGLE,
 ) -> EpochReport:
     """Train ``model`` in place and leave its final weights in ``checkpoint``.
 
+    All processes of a group call this alike, each with its share of every batch. Their weights stay the same; the
+    leading one writes.
+
     Args:
         model: on the device it trains on.
-        loader: batches of training clips.
+        loader: batches of training clips: this process' share of each.
         settings: the trial.
         seed: seed of the repeat, for dropout.
         checkpoint: written after every epoch; training goes on from it when it exists.
         on_epoch: called after each epoch, once its checkpoint is on the disk, and again for the epoch that a
             resumed training starts from.
         start_epoch: called with the number of the epoch, from 0, before its first batch: sets the data order.
-        micro_batch: clips of one forward and backward pass; None for the whole batch.
+        micro_batch: clips of one forward and backward pass over all processes; None for the whole batch.
+        group: the processes that train together.
 
     Returns:
         The report of the last epoch.
@@ -66,6 +74,8 @@ def fit(
     """
     training = settings.training
     device = next(model.parameters()).device
+    if group.size > 1:
+        synchronize_batch_norm(model, device)
     optimizer = build_optimizer(model, training.optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "fp16")
     report = EpochReport(0, {})
@@ -75,7 +85,8 @@ def fit(
             clips = min(len(loader) * training.batch_size, len(loader.videos))
             check_progress(training.stop, report.epoch, report.metrics, clips=clips)
 
-    state = load_checkpoint(checkpoint)
+    # Read once: another machine may still see the file of the epoch before.
+    state = group.broadcast(load_checkpoint(checkpoint) if group.leads else None)
     if state is not None:
         model.load_state_dict(state["model"])
         report = EpochReport(state["epoch"], state["history"])
@@ -85,19 +96,23 @@ def fit(
         # The process may have died between the checkpoint and these calls.
         on_epoch(report)
         check()
+    # The first process draws the masks of dropout that one alone would; the same ones in all would be a bias.
+    own = (group.rank,) if group.rank else ()
+    trained = group.wrap(model)
     for epoch in range(report.epoch, training.epochs):
         start_epoch(epoch)
-        torch.manual_seed(derive_seed("dropout", seed, epoch))
-        metrics = _train_epoch(model, loader, settings, optimizer, scaler, epoch, micro_batch)
+        torch.manual_seed(derive_seed("dropout", seed, epoch, *own))
+        metrics = _train_epoch(trained, loader, settings, optimizer, scaler, epoch, micro_batch, group)
         last = epoch + 1 == training.epochs
-        save_checkpoint(
-            checkpoint,
-            epoch=epoch + 1,
-            model=model.state_dict(),
-            optimizer=None if last else optimizer.state_dict(),
-            scaler=scaler.state_dict(),
-            history=metrics,
-        )
+        if group.leads:
+            save_checkpoint(
+                checkpoint,
+                epoch=epoch + 1,
+                model=model.state_dict(),
+                optimizer=None if last else optimizer.state_dict(),
+                scaler=scaler.state_dict(),
+                history=metrics,
+            )
         report = EpochReport(epoch + 1, metrics)
         on_epoch(report)
         check()
@@ -105,23 +120,27 @@ def fit(
 
 
 def _train_epoch(
-    model: Recognizer,
+    model: nn.Module,
     loader: Loader[ClipBatch],
     settings: TrialSettings,
     optimizer: torch.optim.SGD,
     scaler: torch.amp.GradScaler,
     epoch: int,
     micro_batch: int | None,
+    group: Group,
 ) -> dict[str, float]:
     training, device = settings.training, next(model.parameters()).device
     model.train()
     # Sums stay on the device: reading them at every step would make a GPU wait.
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    seen, rate = 0, 0.0
+    seen, rate, step = 0, 0.0, 0
     steps = len(loader)
     window = StepWindow(epoch, [entry.video_id for entry in loader.videos.entries])
-    for step, batch in enumerate(loader):
+    for batch in loader:
+        indices = group.join(batch.indices, training.batch_size)
+        if not len(indices):
+            continue
         rate = derive_learning_rate(
             training.optimizer, training.schedule, epochs=training.epochs, progress=epoch + step / steps
         )
@@ -133,19 +152,24 @@ def _train_epoch(
             model,
             inputs,
             labels,
-            micro_batch=micro_batch or len(labels),
+            micro_batch=micro_batch or len(indices),
             precision=training.precision,
             scaler=scaler,
+            group=group,
+            whole=len(indices),
         )
         if training.optimizer.clip_grad_norm is not None:
             scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(model.parameters(), training.optimizer.clip_grad_norm)
         scaler.step(optimizer)
         scaler.update()
-        seen += len(labels)
-        loss_sum += loss * len(labels)
+        seen += len(indices)
+        loss_sum += loss * len(indices)
         correct += (scores.argmax(dim=1) == labels).sum()
-        window.add(step, rate, loss, batch.indices)
+        window.add(step, rate, loss, indices)
+        step += 1
     window.check()
     mean_loss = float(loss_sum) / seen
-    return {"train/loss": mean_loss, "train/top1": int(correct) / seen, "lr": rate}
+    top1 = int(group.sum(correct)) / seen
+    # Whether a trial is given up must not hang on the last bit of a sum.
+    return group.broadcast({"train/loss": mean_loss, "train/top1": top1, "lr": rate})

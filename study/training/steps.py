@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 
-from study.models.recognizer import Recognizer
 from study.spec.record import TrainingStep
 from study.training.device import open_autocast
+from study.training.group import SINGLE, Group
 
 WINDOW = 20
 """Steps that are kept before the one whose loss is no longer finite."""
@@ -36,41 +38,57 @@ class DivergedError(Exception):
 
 
 def backpropagate(
-    model: Recognizer,
+    model: nn.Module,
     inputs: Tensor,
     labels: Tensor,
     *,
     micro_batch: int,
     precision: str,
     scaler: torch.amp.GradScaler,
+    group: Group = SINGLE,
+    whole: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add the gradient of the mean cross-entropy of a batch to the gradients of ``model``.
 
     Args:
-        model: in training mode.
-        inputs: normalized clips (N, C, T, H, W), on the model's device.
+        model: in training mode; of several processes, as :meth:`Group.wrap` gives it.
+        inputs: normalized clips (N, C, T, H, W), on the model's device: this process' share of the batch.
         labels: classes (N,), likewise.
-        micro_batch: clips of one pass; N or more for a single one.
+        micro_batch: clips of one pass over all processes; those of the batch or more for a single one.
         precision: see :attr:`study.spec.training.TrainingSpec.precision`.
         scaler: of the loss.
+        group: the processes that have a share of the batch.
+        whole: clips of the batch over all processes; N when None.
 
     Returns:
-        Mean loss, a float64 scalar, and scores (N, classes); on the device, without gradients.
+        Mean loss of the whole batch, a float64 scalar, and scores of the share (N, classes); on the device, without
+        gradients.
     """
-    total = len(labels)
+    total = whole or len(labels)
     loss_sum = torch.zeros((), dtype=torch.float64, device=labels.device)
     scores = []
-    for clips, classes in zip(
-        torch.split(inputs, micro_batch), torch.split(labels, micro_batch), strict=True
-    ):
-        with open_autocast(precision, labels.device):
-            output = model(clips)
-        loss = cross_entropy(output.float(), classes)
-        share = len(classes) / total
-        torch.autograd.backward(scaler.scale(loss * share if share < 1 else loss))
+    passes = list(
+        zip(
+            group.split(inputs, whole=total, most=micro_batch),
+            group.split(labels, whole=total, most=micro_batch),
+            strict=True,
+        )
+    )
+    for number, (clips, classes) in enumerate(passes, 1):
+        # Gradients are averaged over the processes once they are complete.
+        waits = isinstance(model, DistributedDataParallel) and number < len(passes)
+        with model.no_sync() if waits else nullcontext():  # type: ignore[operator]
+            with open_autocast(precision, labels.device):
+                output = model(clips)
+            # The mean over nothing would be no number; this is zero, and takes part in the others' passes.
+            loss = cross_entropy(output.float(), classes) if len(classes) else output.float().sum()
+            share = len(classes) / total
+            # The average over the processes is then the mean over the whole batch, however uneven their shares.
+            weight = share * group.size
+            torch.autograd.backward(scaler.scale(loss * weight if weight != 1 else loss))
         loss_sum += loss.detach().double() * share
         scores.append(output.detach())
-    return loss_sum, torch.cat(scores)
+    return group.sum(loss_sum), torch.cat(scores)
 
 
 @dataclass(frozen=True)

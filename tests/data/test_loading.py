@@ -59,6 +59,38 @@ def test_an_epoch_goes_on_without_the_videos_that_hang_or_crash(workers: int) ->
     }
 
 
+def test_a_share_of_which_nothing_is_left_comes_all_the_same() -> None:
+    """Another process has the rest of the batch, and waits for this one."""
+    dataset = ClipDataset(Videos(MANIFEST, ENTRIES, CLIP, opener=open_or_fail), 0)
+    loader = build_clip_loader(dataset, 2, workers=1, limit_s=2.0, share=lambda batch: batch[:1])
+    planned = [
+        batch.indices.tolist()[:1]
+        for batch in build_clip_loader(
+            ClipDataset(
+                Videos(
+                    MANIFEST, ENTRIES, CLIP, opener=lambda e: ArrayReader(np.zeros((4, 8, 8, 3), np.uint8))
+                ),
+                0,
+            ),
+            2,
+        )
+    ]
+    left_out = {3, 7} & {index for share in planned for index in share}
+    assert left_out, "no video that fails is in these shares"
+    batches = list(loader)
+    assert [b.indices.tolist() for b in batches] == [
+        [i for i in share if i not in left_out] for share in planned
+    ]
+    for batch in batches:
+        clips = batch.assemble(CLIP, torch.device("cpu"))
+        assert clips.shape == (len(batch.indices), 3, 2, 8, 8)
+        assert (batch.labels.dtype, batch.indices.dtype, clips.dtype) == (
+            torch.int64,
+            torch.int64,
+            torch.uint8,
+        )
+
+
 def test_a_damaged_video_is_told_and_never_left_out_silently() -> None:
     def open_damaged(entry: VideoEntry) -> ArrayReader:
         raise DataError(f"{entry.path}: damaged")

@@ -8,7 +8,14 @@ import pytest
 
 from study.errors import SpecError
 from study.running import ray_tune
-from study.running.demand import bundle_of, count_concurrent, describe_misfit, find_misfits
+from study.running.demand import (
+    Demand,
+    bundle_of,
+    count_concurrent,
+    demand_of,
+    describe_misfit,
+    find_misfits,
+)
 from study.running.executor import Job, Place
 from study.running.inline import InlineExecutor
 from study.running.store import Store
@@ -32,9 +39,15 @@ def jobs(store: Store, *extra: str) -> list[Job]:
         (("resources.custom={lab: 1}",), [{"CPU": 8, "GPU": 8}], False),
         (("resources.custom={lab: 1}",), [{"CPU": 8, "lab": 1}], True),
         ((), [], False),
+        # Two processes are on one node or on two; each must fit whole.
+        (("resources.processes=2", "resources.gpus=2"), [{"CPU": 1, "GPU": 1}, {"CPU": 1, "GPU": 1}], True),
+        (("resources.processes=2", "resources.gpus=2"), [{"CPU": 1, "GPU": 2}], True),
+        (("resources.processes=2", "resources.gpus=2"), [{"CPU": 1, "GPU": 1}, {"CPU": 8}], False),
+        (("resources.processes=3", "resources.cpus=1"), [{"CPU": 1}], True),
+        (("resources.processes=4", "resources.cpus=4"), [{"CPU": 1.9}, {"CPU": 2.9}], False),
     ],
 )
-def test_a_request_fits_one_node_or_none(
+def test_a_process_fits_one_node_or_none(
     store: Store, asked: tuple[str, ...], offers: list[dict[str, float]], fits: bool
 ) -> None:
     misfits = find_misfits(jobs(store, *asked), offers)
@@ -49,6 +62,7 @@ def test_a_request_fits_one_node_or_none(
         ([{"cpus": 1, "gpus": 1 / 3}], [{"CPU": 64, "GPU": 2}, {"CPU": 64}], 6),
         ([{"cpus": 0.1}], [{"CPU": 1.0}], 10),
         ([{"custom": {"lab": 1}}], [{"CPU": 8}, {"CPU": 8, "lab": 2}], 2),
+        ([{"processes": 2, "gpus": 2}], [{"CPU": 8, "GPU": 3}, {"CPU": 8, "GPU": 2}], 2),
         ([{"gpus": 8}], [{"CPU": 8}], 1),  # a cluster that will grow
         ([], [], 1),
     ],
@@ -76,8 +90,8 @@ def test_a_launch_estimates_with_the_nodes_of_its_cluster(monkeypatch: pytest.Mo
 
 
 def test_a_misfit_says_what_is_asked_what_there_is_and_what_to_do() -> None:
-    wanted = bundle_of(ResourcesSpec(cpus=2, gpus=0.5, custom={"lab": 1}))
-    assert wanted == {"CPU": 2, "GPU": 0.5, "lab": 1}
+    wanted = demand_of(ResourcesSpec(cpus=2, gpus=0.5, custom={"lab": 1}))
+    assert wanted == Demand({"CPU": 2, "GPU": 0.5, "lab": 1}, 1)
     text = describe_misfit(wanted, [{"CPU": 8, "memory": 1e9}, {"CPU": 1, "lab": 2}], growing=True)
     assert text == (
         "resources: a trial asks for 2 CPUs and 0.5 GPUs and 1 lab, and no node has them "
@@ -85,7 +99,18 @@ def test_a_misfit_says_what_is_asked_what_there_is_and_what_to_do() -> None:
         "--set resources.gpus=… --set 'resources.custom={…}' or another --profile; a cluster that grows when asked is "
         "waited for with --wait-for-nodes 10m"
     )
-    assert "(nodes: none)" in describe_misfit({"CPU": 1}, [], growing=False)
+    assert "(nodes: none)" in describe_misfit(Demand({"CPU": 1}), [], growing=False)
+
+
+def test_a_misfit_of_several_processes_says_how_many_there_is_room_for() -> None:
+    wanted = demand_of(ResourcesSpec(processes=4, cpus=8, gpus=4))
+    assert wanted.bundle == bundle_of(ResourcesSpec(cpus=2, gpus=1))
+    text = describe_misfit(wanted, [{"CPU": 8, "GPU": 2}, {"CPU": 1, "GPU": 8}], growing=False)
+    assert text == (
+        "resources: a trial asks for 4 processes with 2 CPUs and 1 GPUs each, and there is room for 2 "
+        "(nodes: 8 CPUs, 2 GPUs; 1 CPUs, 8 GPUs). Lower it with --set resources.processes=… --set resources.cpus=… "
+        "--set resources.gpus=… or another --profile"
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,13 @@ from typing import Any
 
 from study.errors import SchedulingError
 from study.running.attempts import Run, attempt_apart
-from study.running.demand import bundle_of, count_concurrent
+from study.running.demand import count_concurrent
 from study.running.executor import Events, Job
 from study.running.preflight import Survey, meeting_point, wait_for_marker
 from study.running.ray_tune.connection import await_resources, connected, list_offers
 from study.running.ray_tune.listener import make_listener
 from study.running.ray_tune.nodes import MOUNT_SECONDS, NodeWatch
+from study.running.ray_tune.train import TrainLauncher, bundle_of_trial
 from study.spec.training import ResourcesSpec
 
 
@@ -94,12 +95,12 @@ def run_jobs(
         param_space={
             "trial": tune.grid_search(list(by_id)),
             "resources": tune.sample_from(
-                lambda config: bundle_of(by_id[config["trial"]].trial.settings.resources)
+                lambda config: bundle_of_trial(by_id[config["trial"]].trial.settings.resources)
             ),
             "span": tune.sample_from(lambda config: parcels.spans[config["trial"]]),
         },
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=executor.max_concurrent,
+            max_concurrent_trials=executor.max_concurrent or _limit_concurrent(jobs),
             trial_name_creator=lambda trial: trial.config["trial"],
             trial_dirname_creator=lambda trial: trial.config["trial"],
         ),
@@ -113,6 +114,17 @@ def run_jobs(
         ),
     )
     tuner.fit()
+
+
+def _limit_concurrent(jobs: Sequence[Job]) -> int | None:
+    """How many trials Tune may start at a time; None where what they occupy says so itself.
+
+    One of several processes would otherwise start at once and wait for room for its workers, all of them together.
+    """
+    asked = [job.trial.settings.resources for job in jobs]
+    if all(resources.processes == 1 for resources in asked):
+        return None
+    return count_concurrent(asked, list_offers())
 
 
 @dataclass(frozen=True)
@@ -148,6 +160,7 @@ def _make_trainable(
     It runs in the driver's working directory, so that relative paths in an experiment mean the same files.
     """
     directory, store = os.getcwd(), parcels.store
+    launch = TrainLauncher(survey.meeting if survey is not None else None)
 
     def trainable(config: dict[str, Any]) -> None:
         import ray
@@ -159,7 +172,7 @@ def _make_trainable(
             raise SchedulingError(f"this node does not see the store {survey.meeting.parent}")
         # A cluster's node need not have that folder where all paths are absolute: the preflight has looked.
         with chdir(directory) if os.path.isdir(directory) else nullcontext():
-            problem = attempt_apart(job, lambda epoch: tune.report({"epoch": epoch}), run_one)
+            problem = attempt_apart(job, lambda epoch: tune.report({"epoch": epoch}), run_one, launch)
         if problem:
             # Not raised: Tune would try it again, as if the machine were to blame.
             tune.report({"problem": problem})

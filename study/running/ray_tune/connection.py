@@ -115,7 +115,7 @@ def _describe_environment() -> dict[str, Any]:
 
 
 def await_resources(jobs: Sequence[Job], address: str | None, seconds: float) -> None:
-    """Raise SchedulingError for what no node can hold, after ``seconds`` in which a cluster may have grown."""
+    """Raise SchedulingError for what the nodes cannot hold, after ``seconds`` in which a cluster may have grown."""
     deadline, asked = time.monotonic() + seconds, False
     try:
         while True:
@@ -127,8 +127,13 @@ def await_resources(jobs: Sequence[Job], address: str | None, seconds: float) ->
                 raise SchedulingError(describe_misfit(misfits[0], offers, growing=address is not None))
             if not asked:
                 asked = True
-                logger.warning("waiting up to %.0f s for a node with %s", seconds, misfits[0])
-                _ask_autoscaler(misfits)
+                logger.warning(
+                    "waiting up to %.0f s for nodes with %d x %s",
+                    seconds,
+                    misfits[0].processes,
+                    dict(misfits[0].bundle),
+                )
+                _ask_autoscaler([dict(wanted.bundle) for wanted in misfits for _ in range(wanted.processes)])
             time.sleep(1)
     finally:
         if asked:
