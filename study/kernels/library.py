@@ -1,0 +1,107 @@
+"""STH-Conv out of PyTorch's own convolutions: runs everywhere, and is the gradient of every implementation.
+
+The spatial kernels of the hybrid arrangement run as one dense convolution with zeros where kernels are missing,
+or from :data:`GATHER_FROM_CHANNELS` on a CPU as a grouped convolution on gathered channels. The temporal kernels
+run as a 2D convolution on the (T, H*W) view, which in channels-last memory costs no copy.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from study.kernels.geometry import Geometry
+
+Form = Literal["auto", "dense", "gathered"]
+
+GATHER_FROM_CHANNELS = 128
+"""From this many input channels on, a CPU is faster with the gathered form (measured at 8 x 224 x 224)."""
+
+
+def forward(
+    x: Tensor,
+    spatial_weight: Tensor,
+    temporal_weight: Tensor,
+    bias: Tensor | None,
+    alpha_s: Tensor | None,
+    alpha_t: Tensor | None,
+    frames: int,
+    geometry: Geometry,
+    relu: bool,
+    form: Form = "auto",
+) -> Tensor:
+    """Arguments and result are those of :func:`study.kernels.sth_conv`."""
+    spatial = spatial_part(x, spatial_weight, geometry, form)
+    temporal = temporal_part(x, temporal_weight, frames, geometry)
+    if geometry.arrangement == "merge_out":
+        y = torch.cat([temporal, spatial], dim=1)
+    elif alpha_s is None or alpha_t is None:
+        y = spatial + temporal
+    else:
+        y = torch.addcmul(
+            spatial * _by_frame(alpha_s, frames, x.dtype), temporal, _by_frame(alpha_t, frames, x.dtype)
+        )
+    if bias is not None:
+        y = y + bias.to(y.dtype)[:, None, None]
+    return y.relu() if relu else y
+
+
+def spatial_part(x: Tensor, weight: Tensor, geometry: Geometry, form: Form = "auto") -> Tensor:
+    """O_S of Eq. 2: (N*T, C_i, H, W) to (N*T, C, H', W'), C the rows of ``weight``."""
+    groups = 1
+    if geometry.arrangement == "merge_in":
+        x = x[:, geometry.slice_size :]
+    elif geometry.arrangement == "hybrid":
+        if form == "dense" or (form == "auto" and not _gathers(x, geometry)):
+            weight = scatter(weight, geometry)
+        else:
+            x = x.index_select(1, _others(geometry, x.device).flatten())
+            groups = geometry.groups
+    return functional.conv2d(
+        x, weight, None, geometry.stride, geometry.padding, geometry.spatial_dilation, groups
+    )
+
+
+def temporal_part(x: Tensor, weight: Tensor, frames: int, geometry: Geometry) -> Tensor:
+    """O_T of Eq. 2: (N*T, C_i, H, W) to (N*T, C, H', W'), C the rows of ``weight``."""
+    if geometry.arrangement == "merge_in":
+        x = x[:, : geometry.slice_size]
+    height, width = geometry.stride
+    if geometry.stride != (1, 1):
+        x = x[:, :, ::height, ::width]
+    d = geometry.temporal_dilation
+    y = functional.conv2d(
+        torch.unflatten(x.permute(0, 2, 3, 1), 0, (-1, frames)).flatten(2, 3).permute(0, 3, 1, 2),
+        weight,
+        padding=(d * (geometry.kernel[0] // 2), 0),
+        dilation=(d, 1),
+        groups=geometry.groups if geometry.arrangement == "hybrid" else 1,
+    )
+    y = torch.unflatten(y.permute(0, 2, 3, 1), 2, x.shape[-2:])
+    return y.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def scatter(weight: Tensor, geometry: Geometry) -> Tensor:
+    """A stored spatial weight of the hybrid arrangement as (C_o, C_i, k_h, k_w), zero where no kernel is."""
+    rows = _others(geometry, weight.device).repeat_interleave(geometry.out_channels // geometry.groups, dim=0)
+    dense = weight.new_zeros(geometry.out_channels, geometry.in_channels, *weight.shape[2:])
+    return dense.scatter(1, rows[:, :, None, None].expand_as(weight), weight)
+
+
+def _gathers(x: Tensor, geometry: Geometry) -> bool:
+    return x.device.type == "cpu" and geometry.in_channels >= GATHER_FROM_CHANNELS
+
+
+def _others(geometry: Geometry, device: torch.device) -> Tensor:
+    """(G, C_i - C_i/G): the input channels of the spatial kernels of each output group, ascending."""
+    channels = torch.arange(geometry.in_channels, device=device).view(geometry.groups, -1)
+    kept = ~torch.eye(geometry.groups, dtype=torch.bool, device=device)
+    return torch.stack([channels[row].flatten() for row in kept.unbind()])
+
+
+def _by_frame(alpha: Tensor, frames: int, dtype: torch.dtype) -> Tensor:
+    """(N, C) by clip as (N*T, C, 1, 1)."""
+    return alpha.to(dtype).repeat_interleave(frames, dim=0)[:, :, None, None]

@@ -1,0 +1,220 @@
+"""Calls of the compiled kernels: from tensors to the structures of ``problem.h``."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from study.errors import ModelError
+from study.kernels.geometry import Geometry, OutputGroup, Run
+from study.kernels.native import build
+
+FAILURES = {
+    1: "the weights were packed for another data type or another CPU; pack them again with study.kernels.pack",
+    2: "out of memory",
+    3: "the kernel has more taps than the tables of direct.cpp hold",
+    4: "these kernels were compiled without bfloat16",
+}
+
+
+class _Group(ctypes.Structure):
+    _fields_ = [
+        ("out_begin", ctypes.c_int64),
+        ("out_end", ctypes.c_int64),
+        ("spatial_begin", ctypes.c_int64 * 2),
+        ("spatial_end", ctypes.c_int64 * 2),
+        ("spatial_offset", ctypes.c_int64 * 2),
+        ("temporal_begin", ctypes.c_int64),
+        ("temporal_end", ctypes.c_int64),
+        ("temporal_offset", ctypes.c_int64),
+    ]
+
+
+_INTEGERS = (
+    "images frames height width in_channels out_height out_width out_channels kernel_height kernel_width "
+    "kernel_time stride_height stride_width spatial_dilation temporal_dilation relu threads bf16 group_count"
+).split()
+_STRIDES = "spatial_out_stride spatial_in_stride temporal_out_stride temporal_in_stride flip".split()
+_POINTERS = "spatial_weight temporal_weight x packed bias alpha_s alpha_t y".split()
+
+
+class _Problem(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in _INTEGERS),
+        ("groups", ctypes.POINTER(_Group)),
+        *((name, ctypes.c_int64) for name in _STRIDES),
+        *((name, ctypes.c_void_p) for name in _POINTERS),
+    ]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What the kernels run: an STH-Conv, or the gradient of its input as one.
+
+    Attributes:
+        groups: groups of output channels.
+        in_channels, out_channels: of what is run.
+        geometry: of the STH-Conv.
+        backward: whether it is the gradient of the input.
+    """
+
+    groups: tuple[OutputGroup, ...]
+    in_channels: int
+    out_channels: int
+    geometry: Geometry
+    backward: bool = False
+
+    @classmethod
+    def of(cls, geometry: Geometry) -> Layer:
+        """The STH-Conv itself: C_i to C_o channels."""
+        return cls(tuple(geometry.output_groups()), geometry.in_channels, geometry.out_channels, geometry)
+
+    @classmethod
+    def gradient(cls, geometry: Geometry) -> Layer:
+        """The gradient of the input of an STH-Conv of stride 1: C_o to C_i channels."""
+        return cls(tuple(geometry.input_groups()), geometry.out_channels, geometry.in_channels, geometry, True)
+
+
+def supports(x: Tensor, layer: Layer) -> bool:
+    """Whether compiled kernels run ``layer`` on ``x`` on this machine; the first call may compile them."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16) or x.numel() == 0:
+        return False
+    if x.dtype == torch.bfloat16 and not _even(layer):
+        return False
+    library = build.load()
+    return library is not None and (x.dtype == torch.float32 or bool(library.sth_has_bf16()))
+
+
+def pack(layer: Layer, spatial_weight: Tensor, temporal_weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """The stored weights in the order in which the kernels read them, as bytes.
+
+    Raises:
+        ModelError: where no compiled kernels are there.
+    """
+    library = _require()
+    problem, alive = _describe(layer, dtype)
+    packed = torch.empty(library.sth_packed_bytes(ctypes.byref(problem)), dtype=torch.uint8)
+    spatial, temporal = (w.detach().float().contiguous() for w in (spatial_weight, temporal_weight))
+    problem.spatial_weight, problem.temporal_weight = spatial.data_ptr(), temporal.data_ptr()
+    problem.packed = packed.data_ptr()
+    _check(library.sth_pack(ctypes.byref(problem)))
+    del alive
+    return packed
+
+
+def run(
+    layer: Layer,
+    x: Tensor,
+    packed: Tensor,
+    frames: int,
+    bias: Tensor | None = None,
+    alpha_s: Tensor | None = None,
+    alpha_t: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """Run ``layer``: (N*T, C_in, H, W) to (N*T, C_out, H', W') in channels-last memory.
+
+    Args:
+        layer: what to run.
+        x: float32 or bfloat16.
+        packed: :func:`pack` of its weights for the dtype of ``x``.
+        frames: T.
+        bias: (C_out), added after the coefficients.
+        alpha_s: (N, C_out), coefficients of the spatial part.
+        alpha_t: the same of the temporal part.
+        relu: whether negative results become zero.
+
+    Raises:
+        ModelError: when ``packed`` is not what these kernels read.
+    """
+    library = _require()
+    x = x.detach().contiguous(memory_format=torch.channels_last)
+    if not x.permute(0, 2, 3, 1).is_contiguous():  # one pixel or one channel: any strides pass for channels-last
+        x = x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+    height, width = layer.geometry.output_size(x.shape[2], x.shape[3])
+    y = x.new_empty(x.shape[0], height, width, layer.out_channels).permute(0, 3, 1, 2)
+    problem, alive = _describe(layer, x.dtype)
+    if packed.numel() != library.sth_packed_bytes(ctypes.byref(problem)):
+        raise ModelError(f"packed: {FAILURES[1]}")
+    problem.images, problem.frames = x.shape[0], frames
+    problem.height, problem.width, problem.out_height, problem.out_width = *x.shape[2:], height, width
+    problem.relu = relu
+    problem.x, problem.packed, problem.y = x.data_ptr(), packed.data_ptr(), y.data_ptr()
+    for name, vector in (("bias", bias), ("alpha_s", alpha_s), ("alpha_t", alpha_t)):
+        if vector is not None:
+            floats = vector.detach().float().contiguous()
+            alive.append(floats)
+            setattr(problem, name, floats.data_ptr())
+    _check(library.sth_forward(ctypes.byref(problem)))
+    del alive
+    return y
+
+
+def _describe(layer: Layer, dtype: torch.dtype) -> tuple[_Problem, list[object]]:
+    """The part of the description that needs no input, and what must stay alive as long as it is used."""
+    shape = layer.geometry
+    groups = (_Group * len(layer.groups))(*(_describe_group(group) for group in layer.groups))
+    spatial = (shape.spatial_shape[1] * shape.kernel[1] * shape.kernel[2], shape.kernel[1] * shape.kernel[2])
+    temporal = (shape.temporal_shape[1] * shape.kernel[0], shape.kernel[0])
+    if layer.backward:
+        spatial, temporal = spatial[::-1], temporal[::-1]
+    problem = _Problem(
+        in_channels=layer.in_channels,
+        out_channels=layer.out_channels,
+        kernel_time=shape.kernel[0],
+        kernel_height=shape.kernel[1],
+        kernel_width=shape.kernel[2],
+        stride_height=shape.stride[0],
+        stride_width=shape.stride[1],
+        spatial_dilation=shape.spatial_dilation,
+        temporal_dilation=shape.temporal_dilation,
+        threads=torch.get_num_threads(),
+        bf16=dtype == torch.bfloat16,
+        group_count=len(groups),
+        groups=groups,
+        spatial_out_stride=spatial[0],
+        spatial_in_stride=spatial[1],
+        temporal_out_stride=temporal[0],
+        temporal_in_stride=temporal[1],
+        flip=layer.backward,
+    )
+    return problem, [groups]
+
+
+def _describe_group(group: OutputGroup) -> _Group:
+    first, second = (*group.spatial, Run(0, 0, 0), Run(0, 0, 0))[:2]
+    (temporal,) = group.temporal or (Run(0, 0, 0),)
+    return _Group(
+        out_begin=group.begin,
+        out_end=group.end,
+        spatial_begin=(first.begin, second.begin),
+        spatial_end=(first.end, second.end),
+        spatial_offset=(first.offset, second.offset),
+        temporal_begin=temporal.begin,
+        temporal_end=temporal.end,
+        temporal_offset=temporal.offset,
+    )
+
+
+def _even(layer: Layer) -> bool:
+    """Whether bfloat16 can be read in pairs of channels."""
+    bounds = [layer.in_channels]
+    for group in layer.groups:
+        for run in (*group.spatial, *group.temporal):
+            bounds += [run.begin, run.end]
+    return all(bound % 2 == 0 for bound in bounds)
+
+
+def _require() -> ctypes.CDLL:
+    library = build.load()
+    if library is None:
+        raise ModelError("no compiled STH-Conv kernels: switched off by STH_KERNELS, or they did not compile")
+    return library
+
+
+def _check(code: int) -> None:
+    if code:
+        raise ModelError(f"STH-Conv kernel: {FAILURES[code]}")
