@@ -16,6 +16,7 @@ with G = 1/p. In the hybrid arrangement output group g stores its input channels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -128,7 +129,13 @@ class Geometry:
         Weights are read where they are stored, so a step from one of its outputs to the next is a step along
         the second axis of the weight, and taps run backward.
         """
-        c, o, part, taps, time = self.in_channels, self.out_channels, self.slice_size, self._taps, self.kernel[0]
+        c, o, part, taps, time = (
+            self.in_channels,
+            self.out_channels,
+            self.slice_size,
+            self._taps,
+            self.kernel[0],
+        )
         if self.arrangement == "merge_in":
             return [OutputGroup(0, part, (), (Run(0, o, 0),)), OutputGroup(part, c, (Run(0, o, 0),), ())]
         if self.arrangement == "merge_out":
@@ -149,14 +156,13 @@ class Geometry:
 
 
 def make_geometry(
-    x: Tensor,
     spatial_weight: Tensor,
     temporal_weight: Tensor,
     groups: int,
     arrangement: str,
-    stride: tuple[int, int],
-    spatial_dilation: int,
-    temporal_dilation: int,
+    stride: Sequence[int] = (1, 1),
+    spatial_dilation: int = 1,
+    temporal_dilation: int = 1,
 ) -> Geometry:
     """The geometry of these arguments of :func:`study.kernels.sth_conv`.
 
@@ -167,7 +173,7 @@ def make_geometry(
         raise ModelError(
             f"arrangement: unknown '{arrangement}': {suggest(arrangement, get_args(Arrangement))}"
         )
-    for name, tensor in (("x", x), ("spatial_weight", spatial_weight), ("temporal_weight", temporal_weight)):
+    for name, tensor in (("spatial_weight", spatial_weight), ("temporal_weight", temporal_weight)):
         if tensor.dim() != 4:
             raise ModelError(f"{name}: needs 4 axes, got shape {tuple(tensor.shape)}")
     if groups < 2:
@@ -177,14 +183,16 @@ def make_geometry(
             f"stride {stride}, spatial_dilation {spatial_dilation} and temporal_dilation {temporal_dilation}: "
             "all must be at least 1"
         )
-    outputs = spatial_weight.shape[0] + (temporal_weight.shape[0] if arrangement == "merge_out" else 0)
+    if len(stride) != 2:
+        raise ModelError(f"stride: needs (height, width), got {tuple(stride)}")
+    split = arrangement == "merge_out"
     geometry = Geometry(
-        in_channels=x.shape[1],
-        out_channels=outputs,
+        in_channels=spatial_weight.shape[1] + (0 if split else temporal_weight.shape[1]),
+        out_channels=spatial_weight.shape[0] + (temporal_weight.shape[0] if split else 0),
         groups=groups,
         arrangement=cast(Arrangement, arrangement),
         kernel=(temporal_weight.shape[2], spatial_weight.shape[2], spatial_weight.shape[3]),
-        stride=stride,
+        stride=(stride[0], stride[1]),
         spatial_dilation=spatial_dilation,
         temporal_dilation=temporal_dilation,
     )

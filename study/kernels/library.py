@@ -55,10 +55,10 @@ def spatial_part(x: Tensor, weight: Tensor, geometry: Geometry, form: Form = "au
     if geometry.arrangement == "merge_in":
         x = x[:, geometry.slice_size :]
     elif geometry.arrangement == "hybrid":
-        if form == "dense" or (form == "auto" and not _gathers(x, geometry)):
+        if form == "dense" or (form == "auto" and not runs_gathered(x, geometry)):
             weight = scatter(weight, geometry)
         else:
-            x = x.index_select(1, _others(geometry, x.device).flatten())
+            x = x.index_select(1, gathered_inputs(geometry, x.device).flatten())
             groups = geometry.groups
     return functional.conv2d(
         x, weight, None, geometry.stride, geometry.padding, geometry.spatial_dilation, groups
@@ -74,7 +74,7 @@ def temporal_part(x: Tensor, weight: Tensor, frames: int, geometry: Geometry) ->
         x = x[:, :, ::height, ::width]
     d = geometry.temporal_dilation
     y = functional.conv2d(
-        torch.unflatten(x.permute(0, 2, 3, 1), 0, (-1, frames)).flatten(2, 3).permute(0, 3, 1, 2),
+        unfold_frames(x, frames),
         weight,
         padding=(d * (geometry.kernel[0] // 2), 0),
         dilation=(d, 1),
@@ -84,18 +84,30 @@ def temporal_part(x: Tensor, weight: Tensor, frames: int, geometry: Geometry) ->
     return y.flatten(0, 1).permute(0, 3, 1, 2)
 
 
+def unfold_frames(x: Tensor, frames: int) -> Tensor:
+    """(N*T, C, H, W) as (N, C, T, H*W): a view without a copy where ``x`` is channels-last."""
+    return torch.unflatten(x.permute(0, 2, 3, 1), 0, (-1, frames)).flatten(2, 3).permute(0, 3, 1, 2)
+
+
 def scatter(weight: Tensor, geometry: Geometry) -> Tensor:
     """A stored spatial weight of the hybrid arrangement as (C_o, C_i, k_h, k_w), zero where no kernel is."""
-    rows = _others(geometry, weight.device).repeat_interleave(geometry.out_channels // geometry.groups, dim=0)
     dense = weight.new_zeros(geometry.out_channels, geometry.in_channels, *weight.shape[2:])
-    return dense.scatter(1, rows[:, :, None, None].expand_as(weight), weight)
+    return dense.scatter(1, scatter_index(weight, geometry), weight)
 
 
-def _gathers(x: Tensor, geometry: Geometry) -> bool:
+def scatter_index(weight: Tensor, geometry: Geometry) -> Tensor:
+    """The input channel of each entry of a stored spatial weight of the hybrid arrangement, in its shape."""
+    others = gathered_inputs(geometry, weight.device)
+    rows = others.repeat_interleave(geometry.out_channels // geometry.groups, dim=0)
+    return rows[:, :, None, None].expand_as(weight)
+
+
+def runs_gathered(x: Tensor, geometry: Geometry) -> bool:
+    """Whether the gathered form is the faster one."""
     return x.device.type == "cpu" and geometry.in_channels >= GATHER_FROM_CHANNELS
 
 
-def _others(geometry: Geometry, device: torch.device) -> Tensor:
+def gathered_inputs(geometry: Geometry, device: torch.device) -> Tensor:
     """(G, C_i - C_i/G): the input channels of the spatial kernels of each output group, ascending."""
     channels = torch.arange(geometry.in_channels, device=device).view(geometry.groups, -1)
     kept = ~torch.eye(geometry.groups, dtype=torch.bool, device=device)

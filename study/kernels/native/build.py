@@ -31,9 +31,7 @@ from study.errors import ModelError, suggest
 logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent
-FLAGS = (
-    "-O3 -std=c++17 -fPIC -fopenmp -fvisibility=hidden -ffp-contract=fast -fno-math-errno -fno-trapping-math"
-).split()
+FLAGS = ["-O3", "-std=c++17", "-fPIC", "-fopenmp", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 SETS: dict[str, tuple[str, ...]] = {
     "baseline": ("-DSTH_LANES=4",),
     "avx2": ("-DSTH_LANES=8", "-mavx2", "-mfma"),
@@ -59,14 +57,31 @@ def requested() -> str:
 
 
 def load() -> ctypes.CDLL | None:
-    """The library with the requested kernels selected, or None where there is none; the reason is logged once."""
-    return _load(requested())
+    """The library with the requested kernels selected, or None where there is none; the reason is logged once.
+
+    Raises:
+        ModelError: when STH_KERNELS names kernels that this CPU does not run.
+    """
+    name = requested()
+    library = None if name == "off" else _open()
+    if library is not None and _selected != [name]:
+        if library.sth_select(b"" if name == "auto" else name.encode()) is None:
+            raise ModelError(f"STH_KERNELS: this CPU does not run '{name}'; take 'auto'")
+        _selected[:] = [name]
+    return library
+
+
+def lanes() -> int:
+    """Floats in a register of the selected kernels; 0 without any."""
+    library = load()
+    return 0 if library is None else int(library.sth_lanes())
+
+
+_selected: list[str] = []
 
 
 @cache
-def _load(name: str) -> ctypes.CDLL | None:
-    if name == "off":
-        return None
+def _open() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(compile_library()))
     except (OSError, subprocess.SubprocessError) as problem:
@@ -74,8 +89,6 @@ def _load(name: str) -> ctypes.CDLL | None:
         return None
     library.sth_select.restype = ctypes.c_char_p
     library.sth_packed_bytes.restype = ctypes.c_int64
-    if library.sth_select(b"" if name == "auto" else name.encode()) is None:
-        raise ModelError(f"STH_KERNELS: this CPU does not run '{name}'; take 'auto'")
     return library
 
 
@@ -111,7 +124,9 @@ def _compile(compiler: str, scratch: Path) -> Path:
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         list(pool.map(_run, commands))
     library = scratch / "libsth.so"
-    _run([compiler, "-shared", "-fopenmp", *(str(scratch / f"{name}.o") for name in units), "-o", str(library)])
+    _run(
+        [compiler, "-shared", "-fopenmp", *(str(scratch / f"{name}.o") for name in units), "-o", str(library)]
+    )
     return library
 
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int MAX_STEPS = 512, MAX_SEGMENTS = 64, MAX_PIXELS = 32;
 constexpr int64_t SEGMENT_BYTES = 224 * 1024;   // of weights, in an L2 cache of 1 MiB or more
+constexpr int64_t BAND_BYTES = 96 * 1024;         // of input rows
 
 struct Item {   // a step before it is known where the tile lies
     int64_t channel, weights;
@@ -107,7 +108,8 @@ struct Scratch {
 };
 
 template <class T>
-void run_unit(const Problem* p, const Block& b, const Plan& plan, int64_t image, const Scratch& scratch) {
+void run_unit(const Problem* p, const Block& b, const Plan& plan, int64_t image, int64_t first_row,
+              int64_t last_row, const Scratch& scratch) {
     typedef typename T::Unit Unit;
     const int width = b.vectors * LANES;
     const int64_t channels = p->in_channels / T::CHANNELS, clip = image / p->frames;
@@ -123,7 +125,7 @@ void run_unit(const Problem* p, const Block& b, const Plan& plan, int64_t image,
     // Few weights: a tile goes through all segments at once and its sums stay in the L1 cache.
     const int whole = b.bytes <= SEGMENT_BYTES * 2;
     for (int outer = 0; outer < (whole ? 1 : plan.segments); outer++)
-        for (int64_t row = 0; row < p->out_height; row++) {
+        for (int64_t row = first_row; row < last_row; row++) {
             const int64_t in_row = row * p->stride_height;
             const int inside = in_row >= plan.reach && in_row + plan.reach < p->height;
             const Unit* xr = x + in_row * p->width * channels;
@@ -141,10 +143,13 @@ void run_unit(const Problem* p, const Block& b, const Plan& plan, int64_t image,
                         steps = scratch.edge;
                         count = kept;
                     }
+                    const Column& after = scratch.columns[c + 1 < tiles ? c + 1 : 0];
+                    const Unit* next = (c + 1 < tiles ? xr : xr + p->stride_height * p->width * channels) +
+                                       after.steps[begin < after.ends[s] ? begin : 0].x;
                     const int scale = plan.segment_scale[s];
                     Tile tile = {steps, count, p->stride_width * channels, scale ? coefficients[scale] : 0,
-                                 scratch.buffer + (whole ? 0 : pixel * width), s > 0, s == plan.segments - 1,
-                                 (int)p->relu, b.columns, p->bias ? coefficients[0] : 0, p->out_channels};
+                                 scratch.buffer + (whole ? 0 : (pixel - first_row * p->out_width) * width), s > 0, s == plan.segments - 1,
+                                 (int)p->relu, b.columns, p->bias ? coefficients[0] : 0, p->out_channels, next};
                     dispatch_tile<T>(column.pixels, b.vectors, tile, xr, w, (const Unit*)scratch.zeros,
                                      y + pixel * p->out_channels);
                 }
@@ -164,8 +169,14 @@ int forward(const Problem* p) {
     if (!failed) list_blocks(p, blocks);
     for (int i = 0; !failed && i < count; i++)
         if (make_plan(p, blocks[i], T::CHANNELS, &plans[i])) failed = 3;
-    int64_t units = failed ? 0 : p->images * count;
-    int64_t floats = p->out_height * p->out_width * VECTORS * LANES;
+    // All blocks of a band of rows follow each other, so that the band is read from the L2 cache.
+    int64_t row_bytes = p->width * p->in_channels * p->stride_height * (int64_t)sizeof(typename T::Unit) / T::CHANNELS;
+    int64_t band = clamp(BAND_BYTES / row_bytes, p->out_height);
+    if (!band) band = 1;
+    int64_t bands = (p->out_height + band - 1) / band;
+    band = (p->out_height + bands - 1) / bands;
+    int64_t units = failed ? 0 : p->images * bands * count;
+    int64_t floats = band * p->out_width * VECTORS * LANES;
     if (floats < MAX_PIXELS * VECTORS * LANES) floats = MAX_PIXELS * VECTORS * LANES;
 #pragma omp parallel num_threads((int)p->threads)
     {
@@ -180,7 +191,11 @@ int forward(const Problem* p) {
         }
 #pragma omp for schedule(dynamic)
         for (int64_t unit = 0; unit < units; unit++)
-            if (usable) run_unit<T>(p, blocks[unit % count], plans[unit % count], unit / count, scratch);
+            if (usable) {
+                int64_t first = unit / count % bands * band, last = first + band;
+                run_unit<T>(p, blocks[unit % count], plans[unit % count], unit / count / bands, first,
+                            last < p->out_height ? last : p->out_height, scratch);
+            }
         free(scratch.edge);
         free(scratch.steps);
         free(scratch.columns);

@@ -17,19 +17,19 @@ DECLARE(avx512_bf16)
 namespace {
 struct Kernels {
     const char* name;
-    int bf16;
+    int lanes, bf16;
     int64_t (*packed_bytes)(const Problem*);
     int (*pack)(const Problem*);
     int (*forward)(const Problem*);
 };
-#define KERNELS(isa, bf16) {#isa, bf16, sth_packed_bytes_##isa, sth_pack_##isa, sth_forward_##isa}
+#define KERNELS(isa, lanes, bf16) {#isa, lanes, bf16, sth_packed_bytes_##isa, sth_pack_##isa, sth_forward_##isa}
 
 const Kernels table[] = {
-    KERNELS(baseline, 0),
+    KERNELS(baseline, 4, 0),
 #if defined(__x86_64__)
-    KERNELS(avx2, 0),
-    KERNELS(avx512, 0),
-    KERNELS(avx512_bf16, 1),
+    KERNELS(avx2, 8, 0),
+    KERNELS(avx512, 16, 0),
+    KERNELS(avx512_bf16, 16, 1),
 #endif
 };
 
@@ -59,6 +59,7 @@ EXPORT const char* sth_select(const char* name) {
         }
     return 0;
 }
+EXPORT int sth_lanes() { return chosen ? chosen->lanes : 0; }
 EXPORT int sth_has_bf16() { return chosen ? chosen->bf16 : 0; }
 EXPORT int64_t sth_packed_bytes(const Problem* p) { return chosen->packed_bytes(p); }
 EXPORT int sth_pack(const Problem* p) { return chosen->pack(p); }

@@ -20,6 +20,10 @@ FAILURES = {
 }
 
 
+LEAST_FILLED = 0.75
+"""Of the lanes of the registers, valid output channels; below, the arithmetic saved is lost again."""
+
+
 class _Group(ctypes.Structure):
     _fields_ = [
         ("out_begin", ctypes.c_int64),
@@ -33,12 +37,9 @@ class _Group(ctypes.Structure):
     ]
 
 
-_INTEGERS = (
-    "images frames height width in_channels out_height out_width out_channels kernel_height kernel_width "
-    "kernel_time stride_height stride_width spatial_dilation temporal_dilation relu threads bf16 group_count"
-).split()
-_STRIDES = "spatial_out_stride spatial_in_stride temporal_out_stride temporal_in_stride flip".split()
-_POINTERS = "spatial_weight temporal_weight x packed bias alpha_s alpha_t y".split()
+_INTEGERS = ["images", "frames", "height", "width", "in_channels", "out_height", "out_width", "out_channels", "kernel_height", "kernel_width", "kernel_time", "stride_height", "stride_width", "spatial_dilation", "temporal_dilation", "relu", "threads", "bf16", "group_count"]
+_STRIDES = ["spatial_out_stride", "spatial_in_stride", "temporal_out_stride", "temporal_in_stride", "flip"]
+_POINTERS = ["spatial_weight", "temporal_weight", "x", "packed", "bias", "alpha_s", "alpha_t", "y"]
 
 
 class _Problem(ctypes.Structure):
@@ -75,17 +76,32 @@ class Layer:
     @classmethod
     def gradient(cls, geometry: Geometry) -> Layer:
         """The gradient of the input of an STH-Conv of stride 1: C_o to C_i channels."""
-        return cls(tuple(geometry.input_groups()), geometry.out_channels, geometry.in_channels, geometry, True)
+        return cls(
+            tuple(geometry.input_groups()), geometry.out_channels, geometry.in_channels, geometry, True
+        )
 
 
-def supports(x: Tensor, layer: Layer) -> bool:
-    """Whether compiled kernels run ``layer`` on ``x`` on this machine; the first call may compile them."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16) or x.numel() == 0:
-        return False
-    if x.dtype == torch.bfloat16 and not _even(layer):
+def supports(layer: Layer, dtype: torch.dtype) -> bool:
+    """Whether compiled kernels run ``layer`` on this machine; the first call may compile them."""
+    if dtype not in (torch.float32, torch.bfloat16) or (dtype == torch.bfloat16 and not _even(layer)):
         return False
     library = build.load()
-    return library is not None and (x.dtype == torch.float32 or bool(library.sth_has_bf16()))
+    return library is not None and (dtype == torch.float32 or bool(library.sth_has_bf16()))
+
+
+def prefers(layer: Layer, dtype: torch.dtype) -> bool:
+    """Whether compiled kernels run ``layer``, and are the better choice.
+
+    They are for AVX-512 where registers are filled; that narrower ones beat PyTorch is not measured, so they
+    are taken only where STH_KERNELS names them.
+    """
+    if not supports(layer, dtype):
+        return False
+    if build.requested() != "auto":
+        return True
+    lanes = build.lanes()
+    filled = sum(-(-(group.end - group.begin) // lanes) * lanes for group in layer.groups)
+    return lanes == 16 and layer.out_channels >= LEAST_FILLED * filled
 
 
 def pack(layer: Layer, spatial_weight: Tensor, temporal_weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -132,7 +148,9 @@ def run(
     """
     library = _require()
     x = x.detach().contiguous(memory_format=torch.channels_last)
-    if not x.permute(0, 2, 3, 1).is_contiguous():  # one pixel or one channel: any strides pass for channels-last
+    if not x.permute(
+        0, 2, 3, 1
+    ).is_contiguous():  # one pixel or one channel: any strides pass for channels-last
         x = x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
     height, width = layer.geometry.output_size(x.shape[2], x.shape[3])
     y = x.new_empty(x.shape[0], height, width, layer.out_channels).permute(0, 3, 1, 2)

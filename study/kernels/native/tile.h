@@ -65,6 +65,8 @@ INLINE void accumulate_padded(Vec (&sums)[R][NV], const typename T::Unit* x, con
     }
 }
 
+constexpr int LINE = 16;   // units of a cache line
+
 struct Tile {
     const Step* steps;
     int count;
@@ -74,6 +76,7 @@ struct Tile {
     int add, last, relu, columns;
     const float* bias;
     int64_t out_pixel;      // elements between pixels of the output
+    const void* next;       // where the next tile begins to read
 };
 
 // What follows the sums: coefficient, earlier segments, and for the last segment bias, ReLU and the output.
@@ -103,10 +106,20 @@ __attribute__((noinline)) void finish(const Tile& t, int pixels, float* results,
 template <class T, int R, int NV>
 __attribute__((noinline)) void run_tile(const Tile& t, const typename T::Unit* x, const typename T::Unit* w,
                                         const typename T::Unit* zeros, typename T::Out* y) {
+    // The output is written long after: by then its lines are there.
+    if (t.last)
+        for (int r = 0; r < R; r++)
+            for (int v = 0; v < NV; v++) __builtin_prefetch(y + r * t.out_pixel + v * LANES, 1);
     Vec sums[R][NV] = {};
     for (int s = 0; s < t.count; s++) {
         const Step& step = t.steps[s];
         const typename T::Unit *xs = x + step.x, *ws = w + step.weights;
+        // A register tile outruns the hardware's prefetching: ask for the pixels of the next step, or next tile.
+        const int more = s + 1 < t.count;
+        const typename T::Unit* next = more ? x + t.steps[s + 1].x : (const typename T::Unit*)t.next;
+        const int length = more ? t.steps[s + 1].length : t.steps[0].length;
+        for (int k = 0; k < length; k += LINE)
+            for (int r = 0; r < R; r++) __builtin_prefetch(next + r * t.pixel + k);
         if (step.low == 0 && step.high == 0)
             accumulate<T, R, NV, 0, 0>(sums, xs, ws, step.length, t.pixel);
         else if (R > 1 && step.low == 1 && step.high == 0)
@@ -115,6 +128,21 @@ __attribute__((noinline)) void run_tile(const Tile& t, const typename T::Unit* x
             accumulate<T, R, NV, 0, R == 1 ? 0 : 1>(sums, xs, ws, step.length, t.pixel);
         else
             accumulate_padded<T, R, NV>(sums, xs, ws, step, t.pixel, zeros);
+    }
+    if (t.last && !t.scale && !t.add && t.columns == NV * LANES) {
+        Vec bias[NV] = {};
+        const float floor = t.relu ? 0.f : -__builtin_inff();
+        if (t.bias)
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++) bias[v] = load(t.bias + v * LANES);
+#pragma GCC unroll 32
+        for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++) {
+                Vec sum = sums[r][v] + bias[v];
+                T::put(y + r * t.out_pixel + v * LANES, sum < floor ? splat(floor) : sum);
+            }
+        return;
     }
     float results[R * NV * LANES];
 #pragma GCC unroll 32

@@ -1,0 +1,289 @@
+"""The operator ``sth::conv``: one STH-Conv, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from study.errors import ModelError
+from study.kernels import gradient, library
+from study.kernels.geometry import Geometry, make_geometry
+from study.kernels.native import kernel
+
+
+def sth_conv(
+    x: Tensor,
+    spatial_weight: Tensor,
+    temporal_weight: Tensor,
+    bias: Tensor | None = None,
+    alpha_s: Tensor | None = None,
+    alpha_t: Tensor | None = None,
+    *,
+    frames: int,
+    groups: int,
+    arrangement: str = "hybrid",
+    stride: Sequence[int] = (1, 1),
+    spatial_dilation: int = 1,
+    temporal_dilation: int = 1,
+    relu: bool = False,
+    packed: Tensor | None = None,
+) -> Tensor:
+    """STH-Conv (STH, section 3.2, Eq. 2 and 3): relu(alpha_S * O_S + alpha_T * O_T + bias).
+
+    On a CPU with AVX-512, channels-last input runs on compiled kernels (:mod:`study.kernels.native`), all else
+    on PyTorch's convolutions (:mod:`study.kernels.library`). It can be differentiated, compiled without graph
+    breaks and exported. Under autocast it computes in autocast's dtype.
+
+    Args:
+        x: (N*T, C_i, H, W), frames folded into the batch.
+        spatial_weight: the kernels that exist, see :mod:`study.kernels.geometry` for its shape.
+        temporal_weight: the same, (.., .., k_t, 1).
+        bias: (C_o).
+        alpha_s: (N, C_o), coefficients of the spatial part for each clip; None is 1.
+        alpha_t: the same of the temporal part; both or none. Not with ``merge_out``.
+        frames: T.
+        groups: G = 1/p.
+        arrangement: ``hybrid``, ``merge_in`` or ``merge_out``.
+        stride: (s_h, s_w).
+        spatial_dilation: pixels between spatial taps; padded to an equal size.
+        temporal_dilation: frames between temporal taps; padded with zero frames.
+        relu: whether negative results become zero.
+        packed: :func:`pack_weights` of the same weights, where they do not change between calls. It is trusted.
+
+    Returns:
+        (N*T, C_o, H', W') with H' = ceil(H / s_h), in the memory format of ``x``.
+
+    Raises:
+        ModelError: when arguments contradict each other; it names the argument and what is allowed.
+    """
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        x, spatial_weight, temporal_weight = (t.to(dtype) for t in (x, spatial_weight, temporal_weight))
+    result: Tensor = _conv(
+        x,
+        spatial_weight,
+        temporal_weight,
+        bias,
+        alpha_s,
+        alpha_t,
+        packed,
+        frames,
+        groups,
+        arrangement,
+        list(stride),
+        spatial_dilation,
+        temporal_dilation,
+        relu,
+    )
+    return result
+
+
+def pack_weights(
+    spatial_weight: Tensor,
+    temporal_weight: Tensor,
+    *,
+    groups: int,
+    arrangement: str = "hybrid",
+    dtype: torch.dtype | None = None,
+) -> Tensor | None:
+    """The weights as the compiled kernels of this machine read them, for ``packed`` of :func:`sth_conv`.
+
+    Packing takes a few percent of the time of a layer; for weights that do not change it is done once. The
+    result is bytes, holds for one dtype and one kind of CPU, and does not follow later changes of the weights.
+
+    Returns:
+        Bytes, or None where compiled kernels would not run.
+    """
+    geometry = make_geometry(spatial_weight, temporal_weight, groups, arrangement)
+    layer = kernel.Layer.of(geometry)
+    dtype = dtype or spatial_weight.dtype
+    if spatial_weight.device.type != "cpu" or not kernel.prefers(layer, dtype):
+        return None
+    return kernel.pack(layer, spatial_weight, temporal_weight, dtype)
+
+
+def runs_compiled(x: Tensor, geometry: Geometry) -> bool:
+    """Whether :func:`sth_conv` runs this on compiled kernels."""
+    return (
+        x.device.type == "cpu"
+        and x.numel() > 0
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and kernel.prefers(kernel.Layer.of(geometry), x.dtype)
+    )
+
+
+@torch.library.custom_op("sth::conv", mutates_args=())
+def _conv(
+    x: Tensor,
+    spatial_weight: Tensor,
+    temporal_weight: Tensor,
+    bias: Tensor | None,
+    alpha_s: Tensor | None,
+    alpha_t: Tensor | None,
+    packed: Tensor | None,
+    frames: int,
+    groups: int,
+    arrangement: str,
+    stride: Sequence[int],
+    spatial_dilation: int,
+    temporal_dilation: int,
+    relu: bool,
+) -> Tensor:
+    geometry = make_geometry(
+        spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
+    )
+    _require(x, bias, alpha_s, alpha_t, frames, geometry)
+    if runs_compiled(x, geometry):
+        layer = kernel.Layer.of(geometry)
+        if packed is None:
+            packed = kernel.pack(layer, spatial_weight, temporal_weight, x.dtype)
+        return kernel.run(layer, x, packed, frames, bias, alpha_s, alpha_t, relu)
+    y = library.forward(x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, frames, geometry, relu)
+    return y.contiguous(memory_format=_format(x))
+
+
+@_conv.register_fake
+def _(
+    x: Tensor,
+    spatial_weight: Tensor,
+    temporal_weight: Tensor,
+    bias: Tensor | None,
+    alpha_s: Tensor | None,
+    alpha_t: Tensor | None,
+    packed: Tensor | None,
+    frames: int,
+    groups: int,
+    arrangement: str,
+    stride: Sequence[int],
+    spatial_dilation: int,
+    temporal_dilation: int,
+    relu: bool,
+) -> Tensor:
+    geometry = make_geometry(
+        spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
+    )
+    _require(x, bias, alpha_s, alpha_t, frames, geometry)
+    height, width = geometry.output_size(x.shape[2], x.shape[3])
+    y = x.new_empty(x.shape[0], geometry.out_channels, height, width)
+    return y.contiguous(memory_format=_format(x))
+
+
+@torch.library.custom_op("sth::conv_backward", mutates_args=())
+def _conv_backward(
+    grad: Tensor,
+    x: Tensor,
+    spatial_weight: Tensor,
+    temporal_weight: Tensor,
+    alpha_s: Tensor | None,
+    alpha_t: Tensor | None,
+    result: Tensor | None,
+    needed: Sequence[bool],
+    frames: int,
+    groups: int,
+    arrangement: str,
+    stride: Sequence[int],
+    spatial_dilation: int,
+    temporal_dilation: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    geometry = make_geometry(
+        spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
+    )
+    if result is not None:
+        grad = grad * (result > 0)
+    saved = gradient.Saved(x, spatial_weight, temporal_weight, alpha_s, alpha_t, frames, geometry)
+    gradients = gradient.backward(grad, saved, list(needed))
+    return (
+        _or_empty(gradients[0], x),
+        _or_empty(gradients[1], x),
+        _or_empty(gradients[2], x),
+        _or_empty(gradients[3], x),
+        _or_empty(gradients[4], x),
+        _or_empty(gradients[5], x),
+    )
+
+
+@_conv_backward.register_fake
+def _(
+    grad: Tensor,
+    x: Tensor,
+    spatial_weight: Tensor,
+    temporal_weight: Tensor,
+    alpha_s: Tensor | None,
+    alpha_t: Tensor | None,
+    result: Tensor | None,
+    needed: Sequence[bool],
+    *_: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def like(index: int, tensor: Tensor | None) -> Tensor:
+        return x.new_empty(0) if tensor is None or not needed[index] else torch.empty_like(tensor)
+
+    return (
+        torch.empty_like(x) if needed[0] else x.new_empty(0),
+        like(1, spatial_weight),
+        like(2, temporal_weight),
+        x.new_empty(grad.shape[1]) if needed[3] else x.new_empty(0),
+        like(4, alpha_s),
+        like(5, alpha_t),
+    )
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, _, *options, relu = inputs
+    # What ReLU let through is told by its result, which the next layer keeps anyway.
+    ctx.save_for_backward(x, spatial_weight, temporal_weight, alpha_s, alpha_t, output if relu else None)
+    ctx.options = options
+    ctx.bias_dtype = None if bias is None else bias.dtype
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    needed = [bool(need) for need in ctx.needs_input_grad[:6]]
+    found = _conv_backward(grad, *ctx.saved_tensors, needed, *ctx.options)
+    gradients = [tensor if need else None for tensor, need in zip(found, needed, strict=True)]
+    if gradients[3] is not None:
+        gradients[3] = gradients[3].to(ctx.bias_dtype)
+    return (*gradients, *([None] * 8))
+
+
+_conv.register_autograd(_differentiate, setup_context=_setup)
+
+
+def _require(
+    x: Tensor,
+    bias: Tensor | None,
+    alpha_s: Tensor | None,
+    alpha_t: Tensor | None,
+    frames: int,
+    geometry: Geometry,
+) -> None:
+    if x.dim() != 4 or x.shape[1] != geometry.in_channels:
+        raise ModelError(
+            f"x: shape {tuple(x.shape)}, but the weights need (N*T, {geometry.in_channels}, H, W)"
+        )
+    if frames < 1 or x.shape[0] % frames:
+        raise ModelError(f"frames: {frames} does not divide the {x.shape[0]} images of x")
+    if (alpha_s is None) != (alpha_t is None):
+        raise ModelError("alpha_s and alpha_t: needs both or none")
+    if alpha_s is not None and geometry.arrangement == "merge_out":
+        raise ModelError(
+            "alpha_s, alpha_t: 'merge_out' has no channel with both parts; allowed: hybrid, merge_in"
+        )
+    for name, vector, shape in (
+        ("bias", bias, (geometry.out_channels,)),
+        ("alpha_s", alpha_s, (x.shape[0] // frames, geometry.out_channels)),
+        ("alpha_t", alpha_t, (x.shape[0] // frames, geometry.out_channels)),
+    ):
+        if vector is not None and tuple(vector.shape) != shape:
+            raise ModelError(f"{name}: shape {tuple(vector.shape)}, needs {shape}")
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    cl = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if cl else torch.contiguous_format
+
+
+def _or_empty(gradient: Tensor | None, x: Tensor) -> Tensor:
+    return x.new_empty(0) if gradient is None else gradient
