@@ -79,7 +79,9 @@ def _of_weight(
         return run(grad, saved.x, saved), None
     weight = saved.spatial_weight if spatial else saved.temporal_weight
     total, coefficients = torch.zeros_like(weight), []
-    clips = zip(grad.split(saved.frames), saved.x.split(saved.frames), alpha.unbind(), strict=True)
+    clips = zip(
+        torch.split(grad, saved.frames), torch.split(saved.x, saved.frames), alpha.unbind(), strict=True
+    )
     for grad_of_clip, x_of_clip, alpha_of_clip in clips:
         found = run(grad_of_clip, x_of_clip, saved)
         coefficients.append((found * weight).sum((1, 2, 3)))
@@ -129,7 +131,7 @@ def _temporal_backward(grad: Tensor, x: Tensor, saved: Saved, into: Tensor | Non
     )
     if into is None:
         return found
-    found = found.unflatten(3, x.shape[-2:]).transpose(1, 2).flatten(0, 1)
+    found = torch.unflatten(found, 3, x.shape[-2:]).transpose(1, 2).flatten(0, 1)
     into[:, :, ::height, ::width] += found
     return into
 

@@ -38,7 +38,7 @@ def pooled_means(
         spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
     )
     height, width = geometry.output_size(x.shape[2], x.shape[3])
-    sums = _tap_sums(x, geometry).unflatten(0, (-1, frames))
+    sums = torch.unflatten(_tap_sums(x, geometry), 0, (-1, frames))
     center = geometry.kernel[1] // 2 * geometry.kernel[2] + geometry.kernel[2] // 2
     spatial_sums = sums.sum(1)  # (N, taps, C_i)
     temporal_sums = _frame_sums(sums[:, :, center], geometry)  # (N, k_t, C_i)

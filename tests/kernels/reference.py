@@ -43,25 +43,24 @@ def reference(
 
 
 def _sum_taps(x: Tensor, weight: Tensor, geometry: Geometry, frames: int, spatial: bool) -> Tensor:
-    images, channels, height, width = x.shape
+    images, height, width = x.shape[0], *x.shape[2:]
     step_y, step_x = geometry.stride
     rows, columns = -(-height // step_y), -(-width // step_x)
     y = x.new_zeros(images, geometry.out_channels, rows, columns)
-    for out in range(geometry.out_channels):
-        inputs, row = _kernels_of(out, geometry, spatial)
-        for position, channel in enumerate(inputs):
-            for i in range(weight.shape[2]):
-                for j in range(weight.shape[3]):
-                    value = weight[row, position, i, j]
-                    if spatial:
-                        dy = (i - weight.shape[2] // 2) * geometry.spatial_dilation
-                        dx = (j - weight.shape[3] // 2) * geometry.spatial_dilation
-                        image = _shift(_shift(x[:, channel], dy, 1), dx, 2)
-                    else:
-                        dt = (i - weight.shape[2] // 2) * geometry.temporal_dilation
-                        clips = x[:, channel].reshape(-1, frames, height, width)
-                        image = _shift(clips, dt, 1).reshape(images, height, width)
-                    y[:, out] = y[:, out] + value * image[:, ::step_y, ::step_x]
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            if spatial:
+                dy = (i - weight.shape[2] // 2) * geometry.spatial_dilation
+                dx = (j - weight.shape[3] // 2) * geometry.spatial_dilation
+                seen = _shift(_shift(x, dy, 2), dx, 3)
+            else:
+                dt = (i - weight.shape[2] // 2) * geometry.temporal_dilation
+                seen = _shift(x.reshape(-1, frames, *x.shape[1:]), dt, 1).reshape(x.shape)
+            seen = seen[:, :, ::step_y, ::step_x]
+            for out in range(geometry.out_channels):
+                inputs, row = _kernels_of(out, geometry, spatial)
+                if inputs:
+                    y[:, out] += torch.einsum("nchw,c->nhw", seen[:, inputs], weight[row, :, i, j])
     return y
 
 

@@ -31,7 +31,16 @@ from study.errors import ModelError, suggest
 logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent
-FLAGS = ["-O3", "-std=c++17", "-fPIC", "-fopenmp", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS = (
+    "-O3",
+    "-std=c++17",
+    "-fPIC",
+    "-fopenmp",
+    "-fvisibility=hidden",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
 SETS: dict[str, tuple[str, ...]] = {
     "baseline": ("-DSTH_LANES=4",),
     "avx2": ("-DSTH_LANES=8", "-mavx2", "-mfma"),

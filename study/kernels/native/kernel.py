@@ -37,7 +37,27 @@ class _Group(ctypes.Structure):
     ]
 
 
-_INTEGERS = ["images", "frames", "height", "width", "in_channels", "out_height", "out_width", "out_channels", "kernel_height", "kernel_width", "kernel_time", "stride_height", "stride_width", "spatial_dilation", "temporal_dilation", "relu", "threads", "bf16", "group_count"]
+_INTEGERS = (
+    "images",
+    "frames",
+    "height",
+    "width",
+    "in_channels",
+    "out_height",
+    "out_width",
+    "out_channels",
+    "kernel_height",
+    "kernel_width",
+    "kernel_time",
+    "stride_height",
+    "stride_width",
+    "spatial_dilation",
+    "temporal_dilation",
+    "relu",
+    "threads",
+    "bf16",
+    "group_count",
+)
 _STRIDES = ["spatial_out_stride", "spatial_in_stride", "temporal_out_stride", "temporal_in_stride", "flip"]
 _POINTERS = ["spatial_weight", "temporal_weight", "x", "packed", "bias", "alpha_s", "alpha_t", "y"]
 
