@@ -39,7 +39,12 @@ class Conv:
         self.stride, self.padding = [stride, stride], [kernel[0] // 2, kernel[1] // 2]
         self.bias, self.relu = torch.zeros(outputs, dtype=dtype), relu
         self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-            weight.to(dtype).to_mkldnn(), self.padding, self.stride, [1, 1], 1, [images[0], inputs, *images[1:]]
+            weight.to(dtype).to_mkldnn(),
+            self.padding,
+            self.stride,
+            [1, 1],
+            1,
+            [images[0], inputs, *images[1:]],
         )
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
@@ -48,7 +53,9 @@ class Conv:
             unary = "relu" if self.relu else "none"
             result: Tensor = torch.ops.mkldnn._convolution_pointwise(x, *rest, unary, [], "")
         else:
-            result = torch.ops.mkldnn._convolution_pointwise.binary(x, other, *rest, "add", 1.0, "relu", [], "")
+            result = torch.ops.mkldnn._convolution_pointwise.binary(
+                x, other, *rest, "add", 1.0, "relu", [], ""
+            )
         return result
 
 
@@ -87,7 +94,9 @@ class TwoPlusOne:
     def __call__(self, x: Tensor) -> Tensor:
         y = self.spatial(x)
         clips = y.permute(0, 2, 3, 1).unflatten(0, (-1, FRAMES)).flatten(2, 3).permute(0, 3, 1, 2)
-        return self.temporal(clips).permute(0, 2, 3, 1).reshape(y.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+        return (
+            self.temporal(clips).permute(0, 2, 3, 1).reshape(y.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+        )
 
 
 def shift(x: Tensor) -> Tensor:

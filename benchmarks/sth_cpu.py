@@ -127,9 +127,7 @@ def race_networks(rounds: int) -> dict[str, np.ndarray]:
     found = {}
     for name, dtype in DTYPES.items():
         x = _frames(3, 224, dtype)
-        networks = {
-            kind: ResNet50(kind, dtype) for kind in ("2D", "STH", "STH+attention", "TSM", "(2+1)D")
-        }
+        networks = {kind: ResNet50(kind, dtype) for kind in ("2D", "STH", "STH+attention", "TSM", "(2+1)D")}
         contestants = {kind: (lambda network=network, x=x: network(x)) for kind, network in networks.items()}
         contestants["PyTorch"] = _on_pytorch(contestants["STH"])
         times = race(contestants, rounds, calls=1)
@@ -155,9 +153,7 @@ def race_training(rounds: int) -> dict[str, np.ndarray]:
         temporal = torch.randn(shape.temporal_shape, requires_grad=True)
 
         def step_2d(x: Tensor = x, grad: Tensor = grad, weight: Tensor = dense) -> object:
-            return torch.autograd.grad(
-                torch.nn.functional.conv2d(x, weight, padding=1), (x, weight), grad
-            )
+            return torch.autograd.grad(torch.nn.functional.conv2d(x, weight, padding=1), (x, weight), grad)
 
         def step_sth(x: Tensor = x, grad: Tensor = grad, s: Tensor = spatial, t: Tensor = temporal) -> object:
             return torch.autograd.grad(sth_conv(x, s, t, frames=FRAMES, groups=4), (x, s, t), grad)
@@ -166,8 +162,12 @@ def race_training(rounds: int) -> dict[str, np.ndarray]:
         times = race(contestants, rounds, calls=2)
         ratios.append(times["STH"] / times["2D"])
         rows.append(
-            [channels, f"{np.median(times['2D']) * 1e3:.1f} ms", _show(ratios[-1])]
-            + [_show(times["PyTorch"] / times["2D"])]
+            [
+                channels,
+                f"{np.median(times['2D']) * 1e3:.1f} ms",
+                _show(ratios[-1]),
+                _show(times["PyTorch"] / times["2D"]),
+            ]
         )
     print(tabulate(rows, headers=["channels", "2D step", "STH / 2D", "on PyTorch"]), end="\n\n")
     return {"training step, layers, geometric mean, fp32": np.prod(ratios, axis=0) ** (1 / len(ratios))}

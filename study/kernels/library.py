@@ -34,23 +34,33 @@ def forward(
     form: Form = "auto",
 ) -> Tensor:
     """Arguments and result are those of :func:`study.kernels.sth_conv`."""
-    spatial = spatial_part(x, spatial_weight, geometry, form)
+    # Every pass over the output that is saved counts: the bias goes with a convolution, sums are in place.
+    split = geometry.temporal_outputs if geometry.arrangement == "merge_out" else 0
+    weighted = alpha_s is not None and alpha_t is not None
+    offset = None if bias is None else bias.to(x.dtype)
+    spatial = spatial_part(
+        x, spatial_weight, geometry, form, None if offset is None or weighted else offset[split:]
+    )
     temporal = temporal_part(x, temporal_weight, frames, geometry)
     if geometry.arrangement == "merge_out":
+        if offset is not None:
+            temporal = temporal.add_(offset[:split, None, None])
         y = torch.cat([temporal, spatial], dim=1)
     elif alpha_s is None or alpha_t is None:
-        y = spatial + temporal
+        y = spatial.add_(temporal)
     else:
         y = torch.addcmul(
             spatial * _by_frame(alpha_s, frames, x.dtype), temporal, _by_frame(alpha_t, frames, x.dtype)
         )
-    if bias is not None:
-        y = y + bias.to(y.dtype)[:, None, None]
-    return y.relu() if relu else y
+        if offset is not None:
+            y = y.add_(offset[:, None, None])
+    return y.relu_() if relu else y
 
 
-def spatial_part(x: Tensor, weight: Tensor, geometry: Geometry, form: Form = "auto") -> Tensor:
-    """O_S of Eq. 2: (N*T, C_i, H, W) to (N*T, C, H', W'), C the rows of ``weight``."""
+def spatial_part(
+    x: Tensor, weight: Tensor, geometry: Geometry, form: Form = "auto", bias: Tensor | None = None
+) -> Tensor:
+    """O_S of Eq. 2, plus ``bias``: (N*T, C_i, H, W) to (N*T, C, H', W'), C the rows of ``weight``."""
     groups = 1
     if geometry.arrangement == "merge_in":
         x = x[:, geometry.slice_size :]
@@ -61,7 +71,7 @@ def spatial_part(x: Tensor, weight: Tensor, geometry: Geometry, form: Form = "au
             x = x.index_select(1, gathered_inputs(geometry, x.device).flatten())
             groups = geometry.groups
     return functional.conv2d(
-        x, weight, None, geometry.stride, geometry.padding, geometry.spatial_dilation, groups
+        x, weight, bias, geometry.stride, geometry.padding, geometry.spatial_dilation, groups
     )
 
 

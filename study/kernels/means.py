@@ -8,11 +8,13 @@ coefficients can be applied where the convolution writes its result.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from study.kernels.geometry import Geometry, make_geometry
+from study.kernels.native import build, kernel
 
 
 def pooled_means(
@@ -38,11 +40,13 @@ def pooled_means(
         spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
     )
     height, width = geometry.output_size(x.shape[2], x.shape[3])
-    sums = torch.unflatten(_tap_sums(x, geometry), 0, (-1, frames))
+    sums = torch.unflatten(
+        _sum_taps(x, list(geometry.kernel), list(geometry.stride), spatial_dilation), 0, (-1, frames)
+    )
     center = geometry.kernel[1] // 2 * geometry.kernel[2] + geometry.kernel[2] // 2
-    spatial_sums = sums.sum(1)  # (N, taps, C_i)
-    temporal_sums = _frame_sums(sums[:, :, center], geometry)  # (N, k_t, C_i)
     scale = 1 / (frames * height * width)
+    spatial_sums = (sums.sum(1) * scale).mT.to(x.dtype)  # (N, C_i, taps)
+    temporal_sums = (_frame_sums(sums[:, :, center], geometry) * scale).mT.to(x.dtype)  # (N, C_i, k_t)
     means: tuple[list[Tensor], list[Tensor]] = ([], [])
     rows = [0, 0]
     for group in geometry.output_groups():
@@ -53,22 +57,63 @@ def pooled_means(
             if not runs:
                 means[part].append(x.new_zeros(x.shape[0] // frames, count))
                 continue
-            seen = torch.cat([of_input[:, :, run.begin : run.end] for run in runs], dim=2)
-            kernels = weight[rows[part] : rows[part] + count].flatten(2)  # (count, C, taps)
-            means[part].append(torch.einsum("ntc,oct->no", seen, kernels) * scale)
+            seen = torch.cat([of_input[:, run.begin : run.end] for run in runs], dim=1)
+            kernels = weight[rows[part] : rows[part] + count].flatten(1)  # (count, C * taps)
+            means[part].append(seen.flatten(1) @ kernels.T)
             rows[part] += count
     return torch.cat(means[0], dim=1), torch.cat(means[1], dim=1)
 
 
-def _tap_sums(x: Tensor, geometry: Geometry) -> Tensor:
-    """(N*T, k_h * k_w, C_i): of each frame the sum of the pixels that each spatial tap sees."""
+@torch.library.custom_op("sth::tap_sums", mutates_args=())
+def _sum_taps(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int], dilation: int) -> Tensor:
+    """(N*T, k_h * k_w, C_i): of each frame the sum of the pixels that each spatial tap meets."""
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    if (
+        x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and channels_last
+        and build.load()
+    ):
+        shape = Geometry(x.shape[1], 0, 1, "hybrid", _triple(kernel_size), (stride[0], stride[1]), dilation)
+        return kernel.tap_sums(x, shape)
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # a view where x is channels-last
-    seen = [
-        _seen(size, geometry.kernel[1 + axis], geometry.stride[axis], geometry.spatial_dilation, x)
-        for axis, size in enumerate(x.shape[2:])
-    ]
-    masks = (seen[0][:, None, :, None] * seen[1][None, :, None, :]).flatten(2).flatten(0, 1)
-    return torch.matmul(masks, pixels)
+    return torch.matmul(_masks(x, kernel_size, stride, dilation), pixels).to(_wide(x))
+
+
+@_sum_taps.register_fake
+def _(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int], dilation: int) -> Tensor:
+    return x.new_empty(x.shape[0], kernel_size[1] * kernel_size[2], x.shape[1], dtype=_wide(x))
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, *ctx.options = inputs
+    ctx.save_for_backward(x)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    (x,) = ctx.saved_tensors
+    found = torch.matmul(_masks(x, *ctx.options).mT, grad.to(x.dtype))
+    found = torch.unflatten(found, 1, x.shape[2:]).permute(0, 3, 1, 2)
+    return found, None, None, None
+
+
+_sum_taps.register_autograd(_differentiate, setup_context=_setup)
+
+
+def _masks(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int], dilation: int) -> Tensor:
+    """(k_h * k_w, H * W): one where a tap meets the pixel."""
+    rows, columns = (
+        _seen(x.shape[2 + axis], kernel_size[1 + axis], stride[axis], dilation, x) for axis in (0, 1)
+    )
+    return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(2).flatten(0, 1)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _triple(sizes: Sequence[int]) -> tuple[int, int, int]:
+    return sizes[0], sizes[1], sizes[2]
 
 
 def _seen(size: int, kernel: int, stride: int, dilation: int, like: Tensor) -> Tensor:

@@ -47,6 +47,13 @@ def _sum_taps(x: Tensor, weight: Tensor, geometry: Geometry, frames: int, spatia
     step_y, step_x = geometry.stride
     rows, columns = -(-height // step_y), -(-width // step_x)
     y = x.new_zeros(images, geometry.out_channels, rows, columns)
+    alike: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}  # outputs by the inputs that they see
+    for out in range(geometry.out_channels):
+        inputs, row = _kernels_of(out, geometry, spatial)
+        if inputs:
+            outputs, stored = alike.setdefault(tuple(inputs), ([], []))
+            outputs.append(out)
+            stored.append(row)
     for i in range(weight.shape[2]):
         for j in range(weight.shape[3]):
             if spatial:
@@ -57,10 +64,8 @@ def _sum_taps(x: Tensor, weight: Tensor, geometry: Geometry, frames: int, spatia
                 dt = (i - weight.shape[2] // 2) * geometry.temporal_dilation
                 seen = _shift(x.reshape(-1, frames, *x.shape[1:]), dt, 1).reshape(x.shape)
             seen = seen[:, :, ::step_y, ::step_x]
-            for out in range(geometry.out_channels):
-                inputs, row = _kernels_of(out, geometry, spatial)
-                if inputs:
-                    y[:, out] += torch.einsum("nchw,c->nhw", seen[:, inputs], weight[row, :, i, j])
+            for inputs, (outputs, stored) in alike.items():
+                y[:, outputs] += torch.einsum("nchw,oc->nohw", seen[:, list(inputs)], weight[stored, :, i, j])
     return y
 
 

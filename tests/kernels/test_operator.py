@@ -139,8 +139,9 @@ def test_means_need_no_parts(case: Case, dtype: torch.dtype) -> None:
     given = make(case, dtype)
     x, spatial, temporal = given.x, given.spatial_weight, given.temporal_weight
     means = pooled_means(x, spatial, temporal, **options(case))
-    parts = spatial_taps(x.double(), spatial.double(), case.geometry), temporal_taps(
-        x.double(), temporal.double(), case.geometry, T
+    parts = (
+        spatial_taps(x.double(), spatial.double(), case.geometry),
+        temporal_taps(x.double(), temporal.double(), case.geometry, T),
     )
     for mean, part in zip(means, parts, strict=True):
         expected = part.unflatten(0, (-1, T)).mean((1, 3, 4))
@@ -174,7 +175,10 @@ def test_a_nan_stays_and_infinity_is_cut() -> None:
         ({"stride": (0, 1)}, "all must be at least 1"),
         ({"stride": (1,)}, r"needs \(height, width\)"),
         ({"frames": 4}, "4 does not divide the 6 images"),
-        ({"arrangement": "merge_out"}, "groups: 4 does not divide|spatial_weight: shape|temporal_weight: shape"),
+        (
+            {"arrangement": "merge_out"},
+            "groups: 4 does not divide|spatial_weight: shape|temporal_weight: shape",
+        ),
     ],
 )
 def test_bad_arguments_are_named(change: dict[str, object], message: str) -> None:

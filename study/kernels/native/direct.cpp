@@ -6,6 +6,7 @@
 // time is a step that is left out; what is padding in width leaves out pixels at the ends of the tile.
 // Lists whose weights outgrow the L2 cache are cut in segments, and the sums of a frame wait in a buffer.
 #include "blocks.h"
+#include "sums.h"
 #include "tile.h"
 #include <stdlib.h>
 
@@ -249,3 +250,5 @@ extern "C" int NAMED(sth_forward)(const Problem* p) {
 #endif
     return p->bf16 ? 4 : forward<F32>(p);
 }
+
+extern "C" int NAMED(sth_sums)(const Problem* p) { return sums(p); }

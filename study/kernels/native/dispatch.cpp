@@ -6,7 +6,8 @@
 #define DECLARE(isa)                                         \
     extern "C" int64_t sth_packed_bytes_##isa(const Problem*); \
     extern "C" int sth_pack_##isa(const Problem*);             \
-    extern "C" int sth_forward_##isa(const Problem*);
+    extern "C" int sth_forward_##isa(const Problem*);          \
+    extern "C" int sth_sums_##isa(const Problem*);
 DECLARE(baseline)
 #if defined(__x86_64__)
 DECLARE(avx2)
@@ -21,8 +22,10 @@ struct Kernels {
     int64_t (*packed_bytes)(const Problem*);
     int (*pack)(const Problem*);
     int (*forward)(const Problem*);
+    int (*sums)(const Problem*);
 };
-#define KERNELS(isa, lanes, bf16) {#isa, lanes, bf16, sth_packed_bytes_##isa, sth_pack_##isa, sth_forward_##isa}
+#define KERNELS(isa, lanes, bf16) {#isa, lanes, bf16, sth_packed_bytes_##isa, sth_pack_##isa, sth_forward_##isa, \
+                                   sth_sums_##isa}
 
 const Kernels table[] = {
     KERNELS(baseline, 4, 0),
@@ -64,3 +67,4 @@ EXPORT int sth_has_bf16() { return chosen ? chosen->bf16 : 0; }
 EXPORT int64_t sth_packed_bytes(const Problem* p) { return chosen->packed_bytes(p); }
 EXPORT int sth_pack(const Problem* p) { return chosen->pack(p); }
 EXPORT int sth_forward(const Problem* p) { return chosen->forward(p); }
+EXPORT int sth_sums(const Problem* p) { return chosen->sums(p); }

@@ -191,6 +191,24 @@ def run(
     return y
 
 
+def tap_sums(x: Tensor, geometry: Geometry) -> Tensor:
+    """Of each frame and spatial tap the sum of the pixels that the tap meets: (N*T, k_h * k_w, C_i), float32.
+
+    Args:
+        x: (N*T, C_i, H, W), channels-last, float32 or bfloat16.
+        geometry: kernel, stride and dilation.
+    """
+    library = _require()
+    layer = Layer((), geometry.in_channels, 0, geometry)
+    problem, alive = _describe(layer, x.dtype)
+    y = torch.empty(x.shape[0], geometry.kernel[1] * geometry.kernel[2], geometry.in_channels)
+    problem.images, problem.height, problem.width = x.shape[0], *x.shape[2:]
+    problem.x, problem.y = x.data_ptr(), y.data_ptr()
+    _check(library.sth_sums(ctypes.byref(problem)))
+    del alive
+    return y
+
+
 def _describe(layer: Layer, dtype: torch.dtype) -> tuple[_Problem, list[object]]:
     """The part of the description that needs no input, and what must stay alive as long as it is used."""
     shape = layer.geometry
