@@ -16,7 +16,14 @@ import torch
 from torch import Tensor
 
 from study.kernels.geometry import Geometry
-from study.kernels.library import gathered_inputs, runs_gathered, scatter, scatter_index, unfold_frames
+from study.kernels.library import (
+    gather,
+    gathered_inputs,
+    runs_gathered,
+    scatter,
+    scatter_index,
+    unfold_frames,
+)
 from study.kernels.native import kernel
 
 
@@ -97,7 +104,7 @@ def _spatial_backward(grad: Tensor, x: Tensor, saved: Saved, into: Tensor | None
         x = x[:, shape.slice_size :]
         into = None if into is None else into[:, shape.slice_size :]
     elif gathered:
-        x, groups = x.index_select(1, gathered_inputs(shape, x.device).flatten()), shape.groups
+        x, groups = gather(x, shape), shape.groups
     elif shape.arrangement == "hybrid":
         weight = scatter(weight, shape)
     found = _convolution_backward(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from study.kernels.geometry import Geometry, make_geometry
+from study.kernels.library import gathered_inputs
 from study.kernels.native import build, kernel
 
 
@@ -47,21 +48,26 @@ def pooled_means(
     scale = 1 / (frames * height * width)
     spatial_sums = (sums.sum(1) * scale).mT.to(x.dtype)  # (N, C_i, taps)
     temporal_sums = (_frame_sums(sums[:, :, center], geometry) * scale).mT.to(x.dtype)  # (N, C_i, k_t)
-    means: tuple[list[Tensor], list[Tensor]] = ([], [])
-    rows = [0, 0]
-    for group in geometry.output_groups():
-        count = group.end - group.begin
-        for part, (runs, of_input, weight) in enumerate(
-            ((group.spatial, spatial_sums, spatial_weight), (group.temporal, temporal_sums, temporal_weight))
-        ):
-            if not runs:
-                means[part].append(x.new_zeros(x.shape[0] // frames, count))
-                continue
-            seen = torch.cat([of_input[:, run.begin : run.end] for run in runs], dim=1)
-            kernels = weight[rows[part] : rows[part] + count].flatten(1)  # (count, C * taps)
-            means[part].append(seen.flatten(1) @ kernels.T)
-            rows[part] += count
-    return torch.cat(means[0], dim=1), torch.cat(means[1], dim=1)
+    part, clips = geometry.slice_size, x.shape[0] // frames
+    if arrangement == "hybrid":
+        others = gathered_inputs(geometry, x.device)
+        spatial = _apply(spatial_weight, spatial_sums[:, others])
+        return spatial, _apply(temporal_weight, torch.unflatten(temporal_sums, 1, (groups, part)))
+    if arrangement == "merge_in":
+        spatial = _apply(spatial_weight, spatial_sums[:, None, part:])
+        return spatial, _apply(temporal_weight, temporal_sums[:, None, :part])
+    cut = geometry.temporal_outputs
+    spatial = _apply(spatial_weight, spatial_sums[:, None])
+    temporal = _apply(temporal_weight, temporal_sums[:, None])
+    no_spatial, no_temporal = x.new_zeros(clips, cut), x.new_zeros(clips, geometry.out_channels - cut)
+    return torch.cat([no_spatial, spatial], dim=1), torch.cat([temporal, no_temporal], dim=1)
+
+
+def _apply(weight: Tensor, seen: Tensor) -> Tensor:
+    """A stored weight (C_o, C, taps...) on sums (N, G, C, taps), one output group each: (N, C_o)."""
+    groups = seen.shape[1]
+    kernels = weight.reshape(groups, weight.shape[0] // groups, -1)
+    return torch.matmul(kernels, seen.flatten(2).permute(1, 2, 0)).permute(2, 0, 1).flatten(1)
 
 
 @torch.library.custom_op("sth::tap_sums", mutates_args=())

@@ -114,7 +114,7 @@ def compile_library() -> Path:
     folder = _cache() / _digest(compiler)
     library = folder / "libsth.so"
     if not library.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             if not library.exists():
                 with tempfile.TemporaryDirectory(dir=folder) as scratch:
