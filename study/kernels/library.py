@@ -125,7 +125,8 @@ def gather(x: Tensor, geometry: Geometry) -> Tensor:
     part, pieces = geometry.slice_size, []
     for start in range(0, geometry.in_channels, part):
         pieces += [x[:, :start], x[:, start + part :]]
-    return torch.cat(pieces, dim=1)
+    # An empty piece would cost the memory format.
+    return torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
 
 
 def gathered_inputs(geometry: Geometry, device: torch.device) -> Tensor:

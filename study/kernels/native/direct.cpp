@@ -19,6 +19,7 @@ constexpr int64_t BAND_BYTES = 96 * 1024;         // of input rows
 struct Item {   // a step before it is known where the tile lies
     int64_t channel, weights;
     int length, row, column, time;   // offsets of the tap, in pixels and frames
+    int fresh;                       // whether no tap before it reads the same pixels, but for one
 };
 
 struct Plan {
@@ -41,7 +42,7 @@ int make_plan(const Problem* p, const Block& b, int channels_a_unit, Plan* plan)
                 int64_t begin = part ? g->temporal_begin : g->spatial_begin[run];
                 int64_t length = ((part ? g->temporal_end : g->spatial_end[run]) - begin) / channels_a_unit;
                 if (!length) continue;
-                Item item = {begin / channels_a_unit, weights, (int)length, 0, 0, 0};
+                Item item = {begin / channels_a_unit, weights, (int)length, 0, 0, 0, part || i % columns == 0};
                 if (part) item.time = (int)((i - rows / 2) * p->temporal_dilation);
                 else {
                     item.row = (int)((i / columns - rows / 2) * p->spatial_dilation);
@@ -95,7 +96,7 @@ int make_columns(const Problem* p, const Plan& plan, int vectors, int channels_a
                 int high = c.pixels - clamp((p->width - first + stride - 1) / stride, c.pixels);
                 if (frame < 0 || frame >= p->frames || low + high >= c.pixels) continue;
                 int64_t at = ((item.time * p->height + item.row) * p->width + first) * channels;
-                c.steps[count++] = {at + item.channel, item.weights, item.length, low, high, item.row};
+                c.steps[count++] = {at + item.channel, item.weights, item.length, low, high, item.row, item.fresh};
             }
     }
     return tiles;

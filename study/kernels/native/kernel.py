@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -91,14 +92,24 @@ class Layer:
     @classmethod
     def of(cls, geometry: Geometry) -> Layer:
         """The STH-Conv itself: C_i to C_o channels."""
-        return cls(tuple(geometry.output_groups()), geometry.in_channels, geometry.out_channels, geometry)
+        return _forward(geometry)
 
     @classmethod
     def gradient(cls, geometry: Geometry) -> Layer:
         """The gradient of the input of an STH-Conv of stride 1: C_o to C_i channels."""
-        return cls(
-            tuple(geometry.input_groups()), geometry.out_channels, geometry.in_channels, geometry, True
-        )
+        return _gradient(geometry)
+
+
+@lru_cache(maxsize=256)
+def _forward(geometry: Geometry) -> Layer:
+    groups = tuple(geometry.output_groups())
+    return Layer(groups, geometry.in_channels, geometry.out_channels, geometry)
+
+
+@lru_cache(maxsize=256)
+def _gradient(geometry: Geometry) -> Layer:
+    groups = tuple(geometry.input_groups())
+    return Layer(groups, geometry.out_channels, geometry.in_channels, geometry, backward=True)
 
 
 def supports(layer: Layer, dtype: torch.dtype) -> bool:

@@ -11,6 +11,7 @@ struct Step {
     int length;       // units
     int low, high;    // pixels of the tile that are padding
     int row;          // rows from the tile to the tap
+    int fresh;        // whether it reads other pixels than the step before
 };
 
 // A value that the compiler believes to change: it would otherwise keep the address of every pixel of a tile on
@@ -118,7 +119,8 @@ __attribute__((noinline)) void run_tile(const Tile& t, const typename T::Unit* x
         const int more = s + 1 < t.count;
         const typename T::Unit* next = more ? x + t.steps[s + 1].x : (const typename T::Unit*)t.next;
         const int length = more ? t.steps[s + 1].length : t.steps[0].length;
-        for (int k = 0; k < length; k += LINE)
+        const int fresh = !more || t.steps[s + 1].fresh;
+        for (int k = 0; fresh && k < length; k += LINE)
             for (int r = 0; r < R; r++) __builtin_prefetch(next + r * t.pixel + k);
         if (step.low == 0 && step.high == 0)
             accumulate<T, R, NV, 0, 0>(sums, xs, ws, step.length, t.pixel);
