@@ -4,6 +4,7 @@ The packages, lowest first; a package imports only from the lines above it (``te
 
     errors, registry, seeding
     spec                    what is asked: schema, loading, grids, identity; light, never imports torch
+    kernels                 STH-Conv as one operator, and what runs it
     data | models           siblings that never import each other
     training | cost         where the two meet; neither knows Ray or MLflow
     running                 plan and run trials; ``ray_tune`` is the only package that imports Ray

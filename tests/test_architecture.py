@@ -15,8 +15,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "study"
 BASE = {"study", "study.errors", "study.registry", "study.scores", "study.seeding"}
 ROOMS = {
     "study.spec": BASE,
+    "study.kernels": BASE,
     "study.data": BASE | {"study.spec"},
-    "study.models": BASE | {"study.spec"},
+    "study.models": BASE | {"study.spec", "study.kernels"},
     "study.training": BASE | {"study.spec", "study.data", "study.models"},
     "study.cost": BASE | {"study.spec", "study.models"},
     "study.running": BASE | {"study.spec", "study.data", "study.models", "study.training", "study.cost"},

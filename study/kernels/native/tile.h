@@ -131,19 +131,31 @@ __attribute__((noinline)) void run_tile(const Tile& t, const typename T::Unit* x
         else
             accumulate_padded<T, R, NV>(sums, xs, ws, step, t.pixel, zeros);
     }
-    if (t.last && !t.scale && !t.add && t.columns == NV * LANES) {
-        Vec bias[NV] = {};
+    if (t.columns == NV * LANES) {
+        // All in registers: a detour over memory would fill the store queue while the output's lines are fetched.
+        Vec scale[NV], bias[NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) {
+            scale[v] = t.scale ? load(t.scale + v * LANES) : splat(1);
+            bias[v] = t.bias ? load(t.bias + v * LANES) : Vec{};
+        }
         const float floor = t.relu ? 0.f : -__builtin_inff();
-        if (t.bias)
-#pragma GCC unroll 4
-            for (int v = 0; v < NV; v++) bias[v] = load(t.bias + v * LANES);
-#pragma GCC unroll 32
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-            for (int v = 0; v < NV; v++) {
-                Vec sum = sums[r][v] + bias[v];
-                T::put(y + r * t.out_pixel + v * LANES, sum < floor ? splat(floor) : sum);
-            }
+#define EACH(...)                                                    \
+    _Pragma("GCC unroll 32") for (int r = 0; r < R; r++)             \
+        _Pragma("GCC unroll 4") for (int v = 0; v < NV; v++) {       \
+            float* buffer = t.buffer + (r * NV + v) * LANES;         \
+            typename T::Out* out = y + r * t.out_pixel + v * LANES;  \
+            Vec sum = sums[r][v];                                    \
+            (void)buffer, (void)out;                                 \
+            __VA_ARGS__                                              \
+        }
+#define PUT(value) Vec result = (value); T::put(out, result < floor ? splat(floor) : result);
+        if (!t.last && t.add) EACH(store(buffer, load(buffer) + sum * scale[v]);)
+        else if (!t.last) EACH(store(buffer, sum * scale[v]);)
+        else if (t.add) EACH(PUT(load(buffer) + sum * scale[v] + bias[v]))
+        else EACH(PUT(sum * scale[v] + bias[v]))
+#undef PUT
+#undef EACH
         return;
     }
     float results[R * NV * LANES];
