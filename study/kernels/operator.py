@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from study.errors import ModelError
-from study.kernels import gradient, library
 from study.kernels.geometry import Geometry, make_geometry
+from study.kernels.gradient import Saved, backward
+from study.kernels.library import forward
 from study.kernels.native import kernel
 
 
@@ -142,7 +143,7 @@ def _conv(
         if packed is None:
             packed = kernel.pack(layer, spatial_weight, temporal_weight, x.dtype)
         return kernel.run(layer, x, packed, frames, bias, alpha_s, alpha_t, relu)
-    y = library.forward(x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, frames, geometry, relu)
+    y = forward(x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, frames, geometry, relu)
     return y.contiguous(memory_format=_format(x))
 
 
@@ -194,8 +195,8 @@ def _conv_backward(
     )
     if result is not None:
         grad = grad * (result > 0)
-    saved = gradient.Saved(x, spatial_weight, temporal_weight, alpha_s, alpha_t, frames, geometry)
-    gradients = gradient.backward(grad, saved, list(needed))
+    saved = Saved(x, spatial_weight, temporal_weight, alpha_s, alpha_t, frames, geometry)
+    gradients = backward(grad, saved, list(needed))
     return (
         _or_empty(gradients[0], x),
         _or_empty(gradients[1], x),

@@ -34,6 +34,20 @@ def test_kernels_are_the_operator(case: Case, kernels: str) -> None:
         assert y.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("kernels", SETS, indirect=True)
+def test_threads_change_no_bit(kernels: str) -> None:
+    case = CASES[1]
+    given, before, results = make(case, weighted=True), torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            means = pooled_means(*given.all[:3], **options(case))
+            results.append((sth_conv(*given.all, **options(case)), *means))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, three) for one, three in zip(*results, strict=True))
+
+
 @pytest.mark.parametrize("kernels", ["avx512_bf16"], indirect=True)
 @pytest.mark.parametrize("case", HALVED, ids=lambda case: case.name)
 def test_kernels_in_bfloat16(case: Case, kernels: str) -> None:
