@@ -72,7 +72,12 @@ class Runtimes:
         Raises:
             Untestable: when there is none, saying how to make it.
         """
-        table = choose_table(self.tables.get(experiment, ()))
+        if experiment not in self.tables:
+            raise Untestable(
+                f"'{experiment}' is not part of this report: `{self.command(experiment)}` measures its speeds, and "
+                f"`uv run run_study.py report {experiment} --profile {self.profile}` shows them."
+            )
+        table = choose_table(self.tables[experiment])
         if table is None:
             raise Untestable(f"No speed is measured: `{self.command(experiment)}` measures it.")
         return describe_speed(table, arm, over)
