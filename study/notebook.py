@@ -281,7 +281,7 @@ class StudyResults:
             self._scores,
             self._attention,
             self.store,
-            runtimes=collect_tracked(self.study, self._uri),
+            runtimes=collect_tracked(self.study, self.store, self._uri),
         )
 
     @cached_property

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -20,7 +19,7 @@ from tabulate import tabulate
 from study.analysis.published import PublishedTable, load_published
 from study.analysis.runtime import RuntimeTable, build_runtime_table, write_ranking
 from study.commands.costs import CostBook
-from study.commands.runtimes import fingerprint_network
+from study.commands.runtimes import fingerprint_network, update_tracked
 from study.cost.runtime.device import check_device, name_device
 from study.cost.runtime.session import NetworkRuntime, measure_networks
 from study.cost.runtime.workload import NetworkRequest
@@ -40,7 +39,6 @@ from study.spec.runtime import (
     save_runtime,
 )
 from study.tracking.redaction import redact_uri
-from study.tracking.runtime import sync_runtimes
 
 DEFAULT_ROUNDS = {"cpu": 21, "cuda": 31}
 WARMUP = 2
@@ -127,7 +125,7 @@ def bench(study: Study, options: BenchOptions) -> int:
             tables.append(build_runtime_table(experiment, record, published=published))
             if not options.as_json:
                 _print(tables[-1], rows, store, console)
-    _track([table.record for table in tables if table.record], options, store, console)
+    _track(options, store, console)
     if options.as_json:
         print(json.dumps({"measurements": [_dump(table) for table in tables]}))
     return 1 if any(_list_failed(table) for table in tables) else 0
@@ -270,18 +268,15 @@ def _advance(progress: Progress, task: TaskID, text: str) -> None:
     progress.update(task, advance=1, description=text)
 
 
-def _track(records: Sequence[RuntimeRecord], options: BenchOptions, store: Store, console: Console) -> None:
+def _track(options: BenchOptions, store: Store, console: Console) -> None:
     """Into MLflow; what cannot be written now is written by ``sync`` or ``report``."""
-    uri = options.tracking_uri or store.tracking_uri
-    with FileLock(store.runtime / ".lock"):
-        report = sync_runtimes(uri, records, store.artifacts)
+    report = update_tracked(store, options.tracking_uri)
     for problem in report.errors:
         text = f"warning: {problem}. The measurement is kept; later: run_study.py sync"
         console.print(text, style="yellow", markup=False, soft_wrap=True)
     if not report.errors and not options.as_json:
-        console.print(
-            f"MLflow at {redact_uri(uri)}: {report.created} new runs.", markup=False, soft_wrap=True
-        )
+        uri = redact_uri(options.tracking_uri or store.tracking_uri)
+        console.print(f"MLflow at {uri}: {report.created} new runs.", markup=False, soft_wrap=True)
 
 
 def _list_failed(table: RuntimeTable) -> list[ArmRuntime]:

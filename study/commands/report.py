@@ -17,7 +17,7 @@ from study.commands.claims import collect_claims
 from study.commands.evidence import collect_evidence, list_confounded
 from study.commands.figures import FigureSource, collect_material
 from study.commands.report_manifest import save_manifest
-from study.commands.runtimes import Runtimes, collect_tracked, mark_runtimes, sync_stored
+from study.commands.runtimes import Runtimes, collect_tracked, mark_runtimes, update_tracked
 from study.commands.stored_scores import StoredScores, primary_views
 from study.commands.tracking import update_tracking
 from study.cost.oracle import derive_total, has_closed_form
@@ -48,7 +48,7 @@ def write_report(
     store = Store.at(storage)
     plan = make_plan(study, store)
     update_tracking(plan, store, tracking_uri)
-    sync_stored(store, tracking_uri)
+    update_tracked(store, tracking_uri)
     facts = json.loads(store.facts.read_text()) if store.facts.exists() else None
     return write_report_of(
         plan, store, tracking_uri=tracking_uri, output=output or store.report, facts=facts, strict=strict
@@ -86,7 +86,7 @@ def write_report_of(
         if confounded:
             raise StudyError("\n".join(confounded))
     attention = load_attention(uri, runs)
-    runtimes = collect_tracked(plan.study, uri)
+    runtimes = collect_tracked(plan.study, store, uri)
     source = ReportSource(
         study=plan.study.name,
         views=views,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from study.errors import StoreError
 from study.spec.runtime import RuntimeRecord
 from study.tracking import runtime
+from study.tracking.artifacts import local_folder
 from study.tracking.read import load_runs
 from study.tracking.runtime import EXPERIMENT, load_tracked_runtimes, sync_runtimes
 from study.tracking.store import connect
@@ -59,11 +60,11 @@ def test_what_is_written_reads_back_and_is_written_once(
 def test_a_run_that_was_cut_off_is_written_anew(
     uri: str, tmp_path: Path, records: list[RuntimeRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object) -> None:
+    def fail(*args: object, **named: object) -> None:
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_artifact", fail)
+        patch.setattr(runtime, "get_artifact_repository", fail)
         report = sync_runtimes(uri, records[:1], tmp_path / "artifacts")
     assert report.errors == [f"measurements of runtime, MLflow at {uri}: OSError: no space left"]
     assert len(list_runs(uri)) == 1
@@ -78,12 +79,34 @@ def test_a_second_run_of_a_measurement_is_taken_away(
 ) -> None:
     sync_runtimes(uri, records[:1], tmp_path / "artifacts")
     with monkeypatch.context() as patch:  # as if another process had not seen it yet
-        patch.setattr(runtime, "_list_whole", lambda *args: set())
+        patch.setattr(runtime, "_list_whole", lambda *args: set[str]())
         sync_runtimes(uri, records[:1], tmp_path / "artifacts")
     assert len(list_runs(uri)) == 2
     assert load_tracked_runtimes(uri) == records[:1]
     assert sync_runtimes(uri, records[:1], tmp_path / "artifacts").created == 0
     assert len(list_runs(uri)) == 1
+
+
+def test_stores_that_share_a_server_leave_each_other_alone(
+    uri: str, tmp_path: Path, records: list[RuntimeRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "artifacts"
+    with monkeypatch.context() as patch:  # one store is amid writing
+        patch.setattr(runtime, "get_artifact_repository", lambda *args, **named: None)
+        sync_runtimes(uri, records[:1], root, owner="one")
+    assert sync_runtimes(uri, records[1:], root, owner="other").created == 1
+    assert len(list_runs(uri)) == 2
+    assert sync_runtimes(uri, records[:1], root, owner="one").created == 1
+    # What was imported from an archive needs no second run.
+    assert sync_runtimes(uri, records, root, owner="other").unchanged == 2
+    assert len(list_runs(uri)) == 2
+    # A file of another store that cannot be read from here is left out; one's own is an error.
+    run = next(run for run in list_runs(uri) if run.data.tags["store"] == "one")
+    (local_folder(run.info.artifact_uri) or tmp_path).joinpath("runtime.json").unlink()
+    assert load_tracked_runtimes(uri, owner="other") == records[1:]
+    with pytest.raises(StoreError, match="no file"):
+        load_tracked_runtimes(uri, owner="one")
+    assert load_tracked_runtimes(uri, owner="other", experiments={"table7"}) == []
 
 
 def test_it_meets_no_trial(uri: str, tmp_path: Path, records: list[RuntimeRecord]) -> None:
