@@ -21,6 +21,8 @@ from study.commands.report_check import check_report
 from study.commands.runtimes import collect_stored, fingerprint_network
 from study.commands.sync import sync
 from study.errors import SpecError, StoreError
+from study.running.archive.layout import ArchiveManifest
+from study.running.archive.write import write_archive
 from study.running.store import Store
 from study.spec.loading import load_study
 from study.spec.resolved import Experiment
@@ -193,3 +195,14 @@ def test_an_archive_carries_it_and_refuses_a_changed_one(
     assert verify(None, root) == 1
     with pytest.raises(StoreError, match="is not the digest of the content"):
         export_study(toy(), root, tmp_path / "changed.zip")
+
+    fake = tmp_path / "fake.zip"
+    sources = {"runtime/" + "0" * 16 + ".json": record.model_dump_json().encode()}
+    with zipfile.ZipFile(target) as archive:
+        manifest = ArchiveManifest.model_validate_json(archive.read("manifest.json"))
+    write_archive(fake, sources, request=manifest.request, exporter=manifest.exporter)
+    with pytest.raises(
+        StoreError, match=f"runtime/{'0' * 16}.json: holds the measurement {record.runtime_id}"
+    ):
+        import_archive(fake, other_store.root, videos=False)
+    assert load_runtimes(other_store.runtime) == [record]
