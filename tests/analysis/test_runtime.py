@@ -102,6 +102,13 @@ def test_an_arm_between_two_others_keeps_them_in_one_tier() -> None:
     assert len(rank_arms(record, list(LABELS))) == 1
 
 
+def test_a_tier_is_faster_than_all_that_follow_and_not_than_the_next_alone() -> None:
+    # A is faster than B in every round; C is slower than both by its median, but not told apart from A.
+    noisy = [0.9, 1.3, 0.9, 1.3, 0.9, 1.3, 0.9, 1.3, 0.9, 1.3, 1.3]
+    record = fabricate_record(TABLE9, {"TSM 8f": [1.0] * 11, "STH 8f": [1.01] * 11, "STH 16f": noisy})
+    assert len(rank_arms(record, list(LABELS))) == 1
+
+
 def test_few_rounds_give_no_order() -> None:
     record = fabricate_record(TABLE9, {"TSM 8f": [0.1] * 3, "STH 8f": [0.9] * 3})
     assert write_ranking(record, LABELS) == "No order: 3 rounds, and an order needs 11."
