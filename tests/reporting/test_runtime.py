@@ -61,6 +61,9 @@ def test_a_ratio_that_meets_the_print_agrees() -> None:
     times = {"TSM 8f": [0.688] * 11, "STH 8f": [0.804] * 11}
     table = build_runtime_table(TABLE9, fabricate_record(TABLE9, times), published=load_published("table9"))
     assert read_row(show(table), "STH 8f")[CHECK, "ratio"].text == "agrees"
+    level = fabricate_record(TABLE9, {"TSM 8f": [0.7] * 11, "STH 8f": [0.7] * 11})
+    above = build_runtime_table(TABLE9, level, published=load_published("table9"))
+    assert read_row(show(above), "STH 8f")[CHECK, "ratio"].text == "higher"
 
 
 def test_speeds_are_held_against_the_print_on_the_papers_gpu() -> None:
