@@ -24,6 +24,7 @@ from study.commands.architecture import TABLE, show_architecture
 from study.commands.claims import collect_claims
 from study.commands.figures import FigureSource, collect_material
 from study.commands.report import view_experiment
+from study.commands.runtimes import collect_tracked
 from study.commands.stored_scores import StoredScores, primary_views
 from study.data.catalog import open_dataset
 from study.errors import DataError, SpecError, StoreError, suggest
@@ -274,7 +275,14 @@ class StudyResults:
     @cached_property
     def _claims(self) -> tuple[ClaimResult, ...]:
         views = list(self._views.values())
-        return collect_claims(views, self._plan, self._scores, self._attention, self.store)
+        return collect_claims(
+            views,
+            self._plan,
+            self._scores,
+            self._attention,
+            self.store,
+            runtimes=collect_tracked(self.study, self.store, self._uri),
+        )
 
     @cached_property
     def _material(self) -> FigureMaterial:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from study import __version__
-from study.cli import archives, data, results, trials
+from study.cli import archives, data, results, runtime, trials
 from study.errors import StudyError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ for command in (
     trials.plan,
     trials.launch,
     trials.cost,
+    runtime.bench,
     results.report,
     trials.why,
     results.sync,

@@ -16,10 +16,11 @@ from rich.progress import Progress
 
 from study.commands.progress import describe_use
 from study.commands.report_manifest import describe_request
+from study.commands.runtimes import collect_stored
 from study.errors import StoreError
 from study.reporting.manifest import MANIFEST_FILE, compare_files, read_manifest
 from study.running.archive.layout import TEXT_LENGTH, ArchiveManifest, Exporter, StudyRequest
-from study.running.archive.merge import Merged, check_trials, merge_archive
+from study.running.archive.merge import Merged, check_runtimes, check_trials, merge_archive
 from study.running.archive.read import open_archive
 from study.running.archive.write import Source, dump_manifest, list_trial_files, write_archive
 from study.running.plan import PlannedTrial, make_plan
@@ -62,6 +63,7 @@ def export_study(
     sources: dict[str, Source] = {}
     for trial_id in finished:
         sources |= list_trial_files(store, trial_id, checkpoint=checkpoints)
+    sources |= _list_runtimes(study, store)
     sources |= _list_specs(study, profile)
     if store.facts.exists():
         sources[store.facts.name] = store.facts
@@ -90,6 +92,13 @@ def _describe_unfinished(planned: PlannedTrial) -> str:
     """Its first cell and where it stands, as a line of a manifest."""
     text = f"{describe_use(planned)}: {planned.reason}"
     return "".join(letter if letter.isprintable() else " " for letter in text)[:TEXT_LENGTH]
+
+
+def _list_runtimes(study: Study, store: Store) -> dict[str, Source]:
+    """The measurements of runtime that a report of ``study`` shows, by the names of their entries."""
+    shown = collect_stored(study, store).records
+    paths = [store.runtime / f"{record.runtime_id}.json" for record in shown]
+    return {f"{store.runtime.name}/{path.name}": path for path in paths}
 
 
 def import_archive(path: Path, storage: Path, *, videos: bool = True) -> Merged:
@@ -140,6 +149,7 @@ def verify(path: Path | None, storage: Path, *, sample: int = 0) -> int:
     ids = tuple(sorted(record.parent.name for record in store.trials.glob("*/record.json")))
     with _progress(console, "checking") as advance:
         problems = check_trials(store.root, ids, advance)
+    problems += check_runtimes(store.root)
     if (store.report / MANIFEST_FILE).exists():
         problems += [f"report/{text}" for text in compare_files(store.report, read_manifest(store.report))]
     return _conclude(store.root, store.root, ids, problems, sample, store.data, console)
@@ -153,6 +163,7 @@ def _verify_archive(path: Path, sample: int, console: Console) -> int:
         changed = {text.split(":")[0] for text in problems}
         with _progress(console, "checking") as advance:
             found = check_trials(folder, archive.manifest.trials, advance)
+        found += check_runtimes(folder)
         # That a changed file no longer fits the others needs no saying.
         problems += [text for text in found if text.split(":")[0] not in changed]
         report = folder / "report"

@@ -16,6 +16,7 @@ from study.analysis.factors import Factor
 from study.analysis.tables import ExperimentView
 from study.commands.evidence import FactorFinder
 from study.commands.paper_costs import PaperCostBook
+from study.commands.runtimes import Runtimes
 from study.commands.stored_scores import StoredScores
 from study.running.plan import Plan
 from study.running.store import Store
@@ -28,6 +29,7 @@ def collect_claims(
     attention: pd.DataFrame,
     store: Store,
     path: Path | None = None,
+    runtimes: Runtimes | None = None,
 ) -> tuple[ClaimResult, ...]:
     """The verdict on every claim, in the order of the file; none where there is no file of claims.
 
@@ -38,6 +40,7 @@ def collect_claims(
         attention: coefficients, as :func:`study.tracking.read.load_attention` gives them.
         store: whose cache of costs is looked up; nothing is counted.
         path: the file of claims; that of the reports' folder when None.
+        runtimes: measured speeds; none when None.
 
     Raises:
         SpecError: when the file of claims is wrong, or names what does not exist.
@@ -57,6 +60,7 @@ def collect_claims(
         views=by_name,
         find_factors=find_factors,
         find_costs=PaperCostBook(store, plan.study.experiments).find,
+        find_speed=(runtimes or Runtimes(plan.study.profile.name)).find_speed,
         overrides=plan.study.overrides,
         coefficients=group_coefficients(attention),
     )

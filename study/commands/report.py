@@ -17,6 +17,7 @@ from study.commands.claims import collect_claims
 from study.commands.evidence import collect_evidence, list_confounded
 from study.commands.figures import FigureSource, collect_material
 from study.commands.report_manifest import save_manifest
+from study.commands.runtimes import Runtimes, collect_tracked, mark_runtimes, update_tracked
 from study.commands.stored_scores import StoredScores, primary_views
 from study.commands.tracking import update_tracking
 from study.cost.oracle import derive_total, has_closed_form
@@ -47,6 +48,7 @@ def write_report(
     store = Store.at(storage)
     plan = make_plan(study, store)
     update_tracking(plan, store, tracking_uri)
+    update_tracked(store, tracking_uri)
     facts = json.loads(store.facts.read_text()) if store.facts.exists() else None
     return write_report_of(
         plan, store, tracking_uri=tracking_uri, output=output or store.report, facts=facts, strict=strict
@@ -84,26 +86,27 @@ def write_report_of(
         if confounded:
             raise StudyError("\n".join(confounded))
     attention = load_attention(uri, runs)
+    runtimes = collect_tracked(plan.study, store, uri)
     source = ReportSource(
         study=plan.study.name,
         views=views,
         runs=runs,
         attention=attention,
-        claims=collect_claims(views, plan, scores, attention, store),
+        claims=collect_claims(views, plan, scores, attention, store, runtimes=runtimes),
         material=collect_material(FigureSource(plan, store, uri, runs, attention, scores)),
         command=_command(plan.study),
         facts=facts or {},
         pictures=_contact_sheets(plan, store, output),
-        extras=_extra_tables(views, store),
+        extras=_extra_tables(views, runtimes, store),
     )
-    save_manifest(plan, render_report(source, output), output)
+    save_manifest(plan, render_report(source, output), output, mark_runtimes(runtimes))
     return output / "report.html"
 
 
-def _extra_tables(views: Sequence[ExperimentView], store: Store) -> list[Display]:
-    """The paper's description of the network beside ours, for reports of the paper's tables."""
+def _extra_tables(views: Sequence[ExperimentView], runtimes: Runtimes, store: Store) -> list[Display]:
+    """Measured speeds; the paper's description of the network beside ours, for reports of the paper's tables."""
     table = show_architecture(store) if any(view.published for view in views) else None
-    return [table] if table else []
+    return [*runtimes.build_displays(), *([table] if table else [])]
 
 
 def view_experiment(experiment: Experiment, plan: Plan, scores: StoredScores) -> ExperimentView:

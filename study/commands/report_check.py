@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from study.commands.report_manifest import compare_inputs
+from study.commands.runtimes import collect_stored, mark_runtimes
 from study.errors import SpecError
 from study.reporting.manifest import ReportManifest, TrialMark, compare_files, read_manifest
 from study.running.fingerprint import fingerprint_code
 from study.running.plan import Plan, PlannedTrial, make_plan
 from study.running.store import Store
 from study.spec.loading import load_study
+from study.spec.runtime import load_runtimes
 from study.spec.trial import Trial
 
 UNAVAILABLE = "unavailable"
@@ -89,7 +91,32 @@ def check_report(folder: Path, store: Store, *, own: bool, profile: str | None =
             result.problems += now.compare_records()
         else:
             result.unchecked.append(f"{store.root} holds none of the records that the report was made from")
+    _compare_runtimes(result, manifest, plan, store, own=own or _is_store_of(manifest, plan))
     return result
+
+
+def _compare_runtimes(
+    result: CheckResult, manifest: ReportManifest, plan: Plan, store: Store, *, own: bool
+) -> None:
+    """Note in ``result`` every measurement of runtime that the report would show otherwise now."""
+    before, now = manifest.runtimes, mark_runtimes(collect_stored(plan.study, store))
+    stored = {record.runtime_id for record in load_runtimes(store.runtime)}
+    if not own and not stored & set(before):
+        if before:
+            result.unchecked.append(f"{store.root} holds none of the measurements of runtime in the report")
+        return
+    for runtime_id in sorted(set(before) | set(now)):
+        if before.get(runtime_id) == now.get(runtime_id):
+            continue
+        if runtime_id not in now:
+            gone = "a newer one is there" if runtime_id in stored else "is gone from the store"
+            result.problems.append(f"measurement of runtime {runtime_id}: {gone}")
+        elif runtime_id not in before:
+            result.problems.append(f"measurement of runtime {runtime_id}: is new")
+        else:
+            result.problems.append(
+                f"measurement of runtime {runtime_id}: its arms, or their code, have changed since"
+            )
 
 
 def _is_store_of(manifest: ReportManifest, plan: Plan) -> bool:

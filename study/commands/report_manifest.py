@@ -6,7 +6,7 @@ Writing a manifest and checking one derive these in the same way, so that what d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ COVERED = (
     "study.scores",
     "study.tracking.database",
     "study.tracking.read",
+    "study.tracking.runtime",
 )
 """Packages whose code decides what a report says about given trials; the trials' own code is in their marks."""
 NEVER_SHOWN = frozenset(
@@ -43,14 +44,17 @@ NEVER_SHOWN = frozenset(
 """Modules among them that leave no trace in a report."""
 
 
-def save_manifest(plan: Plan, files: Iterable[Path], folder: Path) -> Path:
-    """Write the manifest of the report of ``plan`` that consists of ``files`` in ``folder``; returns its path."""
+def save_manifest(plan: Plan, files: Iterable[Path], folder: Path, runtimes: Mapping[str, str]) -> Path:
+    """Write the manifest of the report of ``plan`` that consists of ``files`` in ``folder`` and shows the
+    measurements ``runtimes`` (:func:`study.commands.runtimes.mark_runtimes`); returns its path.
+    """
     return write_manifest(
         folder,
         files,
         request=describe_request(plan.study),
         inputs=digest_inputs(plan.study),
         trials=[mark_trial(planned) for planned in plan.trials],
+        runtimes=runtimes,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from study.commands.runtimes import sync_stored
 from study.commands.tracking import list_items, open_mirror
 from study.errors import DataError, StoreError
 from study.running.plan import make_plan
@@ -15,7 +17,8 @@ from study.tracking.redaction import redact_uri
 
 
 def sync(study: Study, storage: Path, *, tracking_uri: str | None) -> int:
-    """Write what MLflow lacks of ``study`` and say what was done. Doing it twice changes nothing.
+    """Write what MLflow lacks of ``study``, and every measurement of runtime in the store, and say what was done. Doing
+    it twice changes nothing.
 
     Trials that were cut off are closed as KILLED; the next launch goes on with them.
 
@@ -27,10 +30,15 @@ def sync(study: Study, storage: Path, *, tracking_uri: str | None) -> int:
         DataError: when data are not at hand by which trials are known.
     """
     store = Store.at(storage)
-    if not store.trials.is_dir():
+    if not store.trials.is_dir() and not store.runtime.is_dir():
         raise StoreError(f"{store.root}: holds no trials; name the directory of the study with --storage")
     console = Console(highlight=False)
     with store.locked():
+        timed = sync_stored(store, tracking_uri)
+        if store.runtime.is_dir():
+            console.print(f"Measurements of runtime: {timed.created} new, {timed.unchanged} unchanged.")
+        if not store.trials.is_dir():
+            return _tell(timed.errors, console)
         plan = make_plan(study, store)
         if plan.warnings:
             raise DataError("\n".join(plan.warnings))
@@ -48,6 +56,11 @@ def sync(study: Study, storage: Path, *, tracking_uri: str | None) -> int:
     console.print(
         f"MLflow at {redact_uri(mirror.uri)}, study {study.name}: {told}.", markup=False, soft_wrap=True
     )
+    return _tell([*timed.errors, *problems], console)
+
+
+def _tell(problems: Sequence[str], console: Console) -> int:
+    """Print what could not be written; the exit code."""
     for problem in dict.fromkeys(problems):
         console.print(f"not written: {problem}", style="red", markup=False, soft_wrap=True)
     return 1 if problems else 0

@@ -71,6 +71,8 @@ class ReportManifest(ManifestPart):
     inputs: dict[str, str]
     """Digest of everything that enters a report besides its trials, by a name for people."""
     trials: tuple[TrialMark, ...]
+    runtimes: dict[str, str] = {}
+    """By id of each measurement of runtime that the report shows, a digest of what it shows of it."""
     files: dict[str, str]
     """SHA-256 of every file of the report by its path in the folder, this one excepted."""
 
@@ -82,6 +84,7 @@ def write_manifest(
     request: Request,
     inputs: Mapping[str, str],
     trials: Iterable[TrialMark],
+    runtimes: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the manifest of the report in ``folder``, atomically; returns its path.
 
@@ -91,12 +94,14 @@ def write_manifest(
         request: what was asked for.
         inputs: digests of what entered it besides trials.
         trials: its trials.
+        runtimes: its measurements of runtime.
     """
     digests = {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
     manifest = ReportManifest(
         request=request,
         inputs=dict(sorted(inputs.items())),
         trials=tuple(trials),
+        runtimes=dict(sorted((runtimes or {}).items())),
         files=dict(sorted(digests.items())),
     )
     path = folder / MANIFEST_FILE

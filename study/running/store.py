@@ -5,6 +5,7 @@
 <store>/trials/<id>/      see study.spec.record
 <store>/data/             synthetic videos
 <store>/costs/            counted costs
+<store>/runtime/          measurements of speed and memory, one file each (study.spec.runtime)
 <store>/mlflow.db         MLflow's SQLite database, with artifacts in mlflow-artifacts/
 <store>/report/           the last report
 <store>/imports/<digest>/ manifest, specs and report of an archive that was imported
@@ -54,6 +55,11 @@ class Store:
     def costs(self) -> Path:
         """Folder of counted costs."""
         return self.root / "costs"
+
+    @property
+    def runtime(self) -> Path:
+        """Folder of the measurements of speed and memory."""
+        return self.root / "runtime"
 
     @property
     def report(self) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 
 from study.analysis.claims.judge import judge_claims
 from study.analysis.claims.loading import Claim
-from study.analysis.claims.material import Material, PaperCosts, Untestable
+from study.analysis.claims.material import Material, MeasuredSpeed, PaperCosts, Untestable
 from study.analysis.claims.result import ClaimResult
 from study.analysis.claims.spec import ClaimSpec
 from study.analysis.costs import CountedCost
@@ -69,11 +69,19 @@ def fabricate(
         }
         published = load_published(experiment.spec.published) if experiment.spec.published else None
         views[experiment.name] = ExperimentView(experiment, trials, published, evidence=Evidence(hits=mine))
-    return Material(study.profile, views, **({"find_factors": no_factors, "find_costs": find_costs} | fields))
+    return Material(
+        study.profile,
+        views,
+        **({"find_factors": no_factors, "find_costs": find_costs, "find_speed": find_no_speed} | fields),
+    )
 
 
 def no_factors(experiment: str, first: Cell, second: Cell) -> tuple[Factor, ...]:
     return ()
+
+
+def find_no_speed(experiment: str, arm: str, over: str) -> MeasuredSpeed:
+    raise Untestable("No speed is measured: `bench` measures it.")
 
 
 def find_costs(experiment: str, rows: Sequence[str]) -> PaperCosts:

@@ -47,6 +47,7 @@ class Contrast:
         unjudged: why no verdict can rest on it; "" where one can.
         remarks: what else is to be said of it, in sentences.
         absent: repeats that it lacks, a clause for each row.
+        setting: what it was measured on, in sentences, where that is no matter of trials.
     """
 
     key: tuple[str, ...]
@@ -56,6 +57,7 @@ class Contrast:
     unjudged: str = ""
     remarks: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    setting: str = ""
 
 
 def contrast_hits(

@@ -21,6 +21,8 @@ SHOWN = 3
 """Factors that a confounded comparison names."""
 CHEAPER = Interval(0.0, 1.0 - 1e-9)
 """Where the ratio of two costs is claimed to lie."""
+FASTER = Interval(1.0, math.inf)
+"""Where the ratio of two speeds is claimed to lie."""
 COSTS = {"params_m": ("parameters", "M"), "gmacs_per_view": ("multiply-accumulates of a view", "GMACs")}
 Compared = tuple[Contrast, tuple[Side, ...]]
 """A comparison and the trials behind it."""
@@ -70,16 +72,12 @@ def _iter_attempts(claim: Claim, material: Material) -> Iterator[Attempt]:
         for pair in test.pairs:
             yield partial(_compare_costs, claim, test, pair, material)
     elif isinstance(test, SpeedTest):
-        yield _refuse_speed
+        yield partial(_compare_speeds, claim, test, material)
     elif isinstance(test, TrendTest):
         for dataset in test.datasets or (None,):
             yield partial(_compare_halves, test, dataset, material)
     else:
         yield partial(_compare_attention, test, material)
-
-
-def _refuse_speed() -> Compared:
-    raise Untestable("No speed is measured: the harness counts operations and does not time networks yet.")
 
 
 def _compare_accuracy(
@@ -142,6 +140,34 @@ def _compare_costs(claim: Claim, test: CostTest, pair: tuple[str, str], material
     remark = f"{first:.{digits}f} against {second:.{digits}f} {unit}, with {costs.classes} classes."
     key = ("cost", test.experiment, test.metric, *pair)
     return Contrast(key, estimate, claim.printed or CHEAPER, remarks=(remark,)), ()
+
+
+def _compare_speeds(claim: Claim, test: SpeedTest, material: Material) -> Compared:
+    for row in (test.arm, test.over):
+        if row in claim.unbuilt:
+            raise Untestable(f"'{row}' is not built: {claim.unbuilt[row]}.")
+    claimed = FASTER
+    if claim.printed is not None:
+        command = f"uv run run_study.py bench {test.experiment}"
+        refuse_scale(
+            test.experiment, material, f"`{command}` measures it, and `report --profile paper` shows it."
+        )
+        claimed = Interval(
+            claim.printed.low * (1 - test.tolerance), claim.printed.high * (1 + test.tolerance)
+        )
+    speed = material.find_speed(test.experiment, test.arm, test.over)
+    estimate = Estimate(
+        label=f"{speed.labels[0]} over {speed.labels[1]}, videos in a second",
+        value=speed.ratio.median,
+        unit="times",
+        low=speed.ratio.q1,
+        high=speed.ratio.q3,
+        level=0.5,
+    )
+    key = ("speed", test.experiment, test.arm, test.over)
+    remarks = (speed.remark,)
+    contrast = Contrast(key, estimate, claimed, unjudged=speed.unjudged, remarks=remarks, setting=speed.scope)
+    return contrast, ()
 
 
 def _compare_halves(test: TrendTest, dataset: str | None, material: Material) -> Compared:

@@ -25,6 +25,7 @@ TINY = 0.01
 """A difference of attention coefficients below this is called small, whatever its p-value."""
 NEGLIGIBLE = 0.001
 """One below this is not judged: coefficients begin at 0.5, and these have hardly left it."""
+WITHIN_SPREAD = "within the spread: the quartiles lie on both sides of where the claim has it"
 Finding = Literal["holds", "fails", "open"]
 
 
@@ -41,7 +42,8 @@ def judge_claims(claims: Sequence[Claim], material: Material) -> tuple[ClaimResu
     A claim is supported when the interval of each of its comparisons lies where the claim has it and the p-value,
     corrected with Holm's method over all distinct comparisons that claims make in the same experiment, is below 0.05;
     contradicted when that is so of one comparison on the other side; inconclusive otherwise; untestable when nothing
-    could be compared. Counts do not vary, so they are right or wrong.
+    could be compared. Counts do not vary, so they are right or wrong. A ratio of speeds is where its quartiles are: it
+    is a measurement of one machine, and no sample of any.
     """
     drafts = [draft_claim(claim, material) for claim in claims]
     corrected = _correct(drafts)
@@ -88,10 +90,14 @@ def _conclude(
         published=draft.claim.published,
         verdict=verdict,
         reason=_give_reason(draft, contrasts, findings, corrected),
-        scope=describe_scope(draft.sides, material) if draft.sides else "",
+        scope=describe_scope(draft.sides, material) if draft.sides else _join_settings(contrasts),
         experiments=(spec.test.experiment,),
         estimates=tuple(contrast.estimate for contrast in contrasts),
     )
+
+
+def _join_settings(contrasts: Sequence[Contrast]) -> str:
+    return " ".join(dict.fromkeys(contrast.setting for contrast in contrasts if contrast.setting))
 
 
 def _find(contrast: Contrast) -> Finding:
@@ -101,6 +107,8 @@ def _find(contrast: Contrast) -> Finding:
         return "open"
     if estimate.unit == "ratio":
         return "holds" if claimed.low <= estimate.value <= claimed.high else "fails"
+    if estimate.unit == "times":
+        return _locate(contrast)
     return _locate(contrast) if estimate.p_holm is not None and estimate.p_holm < ALPHA else "open"
 
 
@@ -152,13 +160,16 @@ def _describe(contrast: Contrast, finding: Finding, tests: int) -> str:
             else format_p(estimate.p_holm)
         )
     if contrast.unjudged:
-        texts.append(f"{format_repeats(estimate)}; not judged: {contrast.unjudged}")
+        shown = f"{format_repeats(estimate)}; " if estimate.repeats else ""
+        texts.append(f"{shown}not judged: {contrast.unjudged}")
     elif finding == "open":
-        texts.append(_describe_open(contrast, tests))
+        texts.append(_describe_open(contrast, tests) if estimate.unit != "times" else WITHIN_SPREAD)
     if math.isfinite(contrast.claimed.high) and estimate.unit == "points":
         texts.append(
             f"claimed: {contrast.claimed.low:.2f} to {contrast.claimed.high:.2f}, the print and the tolerance"
         )
+    elif math.isfinite(contrast.claimed.high) and estimate.unit == "times":
+        texts.append(f"claimed: {contrast.claimed}, the print and the tolerance")
     elif estimate.unit == "ratio" and contrast.claimed.low > 0:
         texts.append(f"the print allows {contrast.claimed}")
     sentence = f"{'; '.join(texts)}." if texts else ""

@@ -16,12 +16,32 @@ from study.analysis.repeats import RepeatResult, TrialRef, describe_problems
 from study.analysis.tables import ExperimentView
 from study.spec.experiment import ProfileSpec
 from study.spec.resolved import Arm, Row, UsedDataset
+from study.spec.runtime import Quartiles
 
 Floats = npt.NDArray[np.float64]
 
 
 class Untestable(Exception):  # noqa: N818 - a finding about a claim, caught where claims are judged; never an error
     """A comparison cannot be made at all; the text says why, in sentences."""
+
+
+@dataclass(frozen=True)
+class MeasuredSpeed:
+    """The speed of one row over that of another.
+
+    Attributes:
+        ratio: quartiles of the ratio over the rounds.
+        labels: of both rows.
+        remark: the two speeds, in a sentence.
+        scope: device and conditions, and that they are not the paper's where they are not.
+        unjudged: why no verdict can rest on it; "" where one can.
+    """
+
+    ratio: Quartiles
+    labels: tuple[str, str]
+    remark: str
+    scope: str
+    unjudged: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,12 +63,14 @@ class Material:
         coefficients: the temporal attention coefficients of each trial, by block in the network's order.
         find_factors: from an experiment and two cells to what else differs between their trials than is declared.
         find_costs: from an experiment and rows to what they cost at the paper's scale; raises Untestable.
+        find_speed: from an experiment and two rows to the speed of the first over the second; raises Untestable.
     """
 
     profile: ProfileSpec
     views: Mapping[str, ExperimentView]
     find_factors: Callable[[str, Cell, Cell], tuple[Factor, ...]]
     find_costs: Callable[[str, Sequence[str]], PaperCosts]
+    find_speed: Callable[[str, str, str], MeasuredSpeed]
     overrides: Sequence[str] = ()
     coefficients: Mapping[str, Floats] = field(default_factory=dict)
 

@@ -34,12 +34,14 @@ def describe_scope(sides: Sequence[Side], material: Material) -> str:
     return " ".join(texts)
 
 
-def refuse_scale(experiment: str, material: Material) -> None:
-    """Raise Untestable unless the study is at the paper's scale."""
+def refuse_scale(experiment: str, material: Material, remedy: str = "") -> None:
+    """Raise Untestable unless the study is at the paper's scale; ``remedy`` says what to do, where that is not to
+    train it.
+    """
     if material.profile.name != PAPER_PROFILE:
-        raise _refusal(experiment, f"this is the {material.profile.name} study", material)
+        raise _refusal(experiment, f"this is the {material.profile.name} study", material, remedy)
     if changed := _list_changes(material.overrides):
-        raise _refusal(experiment, f"settings were changed: {', '.join(changed)}", material)
+        raise _refusal(experiment, f"settings were changed: {', '.join(changed)}", material, remedy)
 
 
 def refuse_data(sides: Sequence[Side], material: Material) -> None:
@@ -56,10 +58,11 @@ def refuse_data(sides: Sequence[Side], material: Material) -> None:
             raise _refusal(side.view.experiment.name, f"the videos are of the type '{foreign[0]}'", material)
 
 
-def _refusal(experiment: str, why: str, material: Material) -> Untestable:
+def _refusal(experiment: str, why: str, material: Material, remedy: str = "") -> Untestable:
+    remedy = remedy or f"`{material.command(experiment, PAPER_PROFILE)}` would train it."
     return Untestable(
-        f"How large a difference is can be held against the paper only at its scale and on its data, and {why}. "
-        f"`{material.command(experiment, PAPER_PROFILE)}` would train it."
+        "How large a difference is can be held against the paper only at its scale and on its data, "
+        f"and {why}. {remedy}"
     )
 
 

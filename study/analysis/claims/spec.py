@@ -136,13 +136,16 @@ class CostTest(ExperimentTest):
 
 
 class SpeedTest(ExperimentTest):
-    """A ratio of measured speeds. Nothing here measures speed yet, so it stays untested."""
+    """The speed of one row over that of another, videos in a second, as ``bench`` measured both side by side."""
 
     type: Literal["speed"]
     arm: RowName
     """The row that is claimed to be faster."""
     over: RowName
     """The row that it is compared with."""
+    tolerance: float = Field(default=0.05, gt=0, lt=1)
+    """For a claim of value: how far from the print, as a fraction of it, a ratio may be and still count as
+    reproduced."""
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

@@ -27,6 +27,7 @@ LIMITS: tuple[tuple[re.Pattern[str], int], ...] = tuple(
         (r"trials/[0-9a-f]{16}/(metrics|attempts)\.jsonl", 32),
         (r"trials/[0-9a-f]{16}/scores\.npz", 16 * 1024),
         (r"trials/[0-9a-f]{16}/checkpoint\.pt", 64 * 1024),
+        (r"runtime/[0-9a-f]{16}\.json", 32),
         (rf"report/(?:{_NAME}/){{0,2}}{_NAME}", 512),
     )
 )

@@ -15,8 +15,11 @@ from study.running.archive.layout import ArchiveManifest
 from study.running.archive.read import Archive, open_archive
 from study.running.archive.write import dump_manifest
 from study.running.store import Store
+from study.spec.runtime import load_runtime
 
 STAGING = ".import-"
+RUNTIME = "runtime"
+"""Folder of the measurements of runtime, in the store and in an archive."""
 KEPT_APART = ("specs", "report")
 MAX_SHOWN = 20
 Checked = Callable[[int, int], None]
@@ -65,6 +68,7 @@ def merge_archive(path: Path, store: Store, progress: Checked = lambda done, tot
             _refuse(path, archive.extract(staging))
             trials = archive.manifest.trials
             _refuse(path, list(_check_trials(staging, trials, progress)))
+            _refuse(path, check_runtimes(staging))
             _refuse(path, [text for trial_id in trials if (text := _find_conflict(trial_id, staging, store))])
             return _move(archive, staging, store)
         except OSError as error:
@@ -83,6 +87,22 @@ def _check_trials(folder: Path, trials: tuple[str, ...], progress: Checked) -> l
     for number, trial_id in enumerate(trials, 1):
         problems += [f"trials/{trial_id}/{text}" for text in check_trial(folder / "trials" / trial_id)]
         progress(number, len(trials))
+    return problems
+
+
+def check_runtimes(folder: Path) -> list[str]:
+    """A line for each measurement of runtime below ``folder``/runtime that is not as it was written: its name is the
+    digest of its content.
+    """
+    problems = []
+    for path in sorted((folder / RUNTIME).glob("*.json")):
+        try:
+            known = load_runtime(path).runtime_id
+        except StoreError as error:
+            problems.append(str(error).replace(f"{folder}{os.sep}", ""))
+            continue
+        if known != path.stem:
+            problems.append(f"{RUNTIME}/{path.name}: holds the measurement {known}")
     return problems
 
 
@@ -124,6 +144,10 @@ def _move(archive: Archive, staging: Path, store: Store) -> Merged:
             continue
         os.replace(staging / "trials" / trial_id, present)
         merged.added.append(trial_id)
+    for measured in sorted((staging / RUNTIME).glob("*.json")):
+        # Named by its content: one that is there already is the same.
+        store.runtime.mkdir(exist_ok=True)
+        os.replace(measured, store.runtime / measured.name)
     facts = staging / store.facts.name
     if facts.exists() and not store.facts.exists():
         os.replace(facts, store.facts)
