@@ -3,6 +3,7 @@
 geometry    which weights meet which channels
 operator    ``sth::conv``: shapes, gradient, choice; :func:`sth_conv` is its front
 library     out of PyTorch's convolutions: runs everywhere
+triton_sth  one fused Triton kernel for GPUs
 native      C++ for CPUs, compiled at first use where there is a compiler
 gradient    of all of them
 means       pooled means of the parts, from sums of the input, without the parts

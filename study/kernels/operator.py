@@ -13,6 +13,7 @@ from study.kernels.geometry import Geometry, make_geometry
 from study.kernels.gradient import Saved, backward
 from study.kernels.library import forward
 from study.kernels.native import kernel
+from study.kernels.native.build import requested
 
 
 def sth_conv(
@@ -34,8 +35,9 @@ def sth_conv(
 ) -> Tensor:
     """STH-Conv (STH, section 3.2, Eq. 2 and 3): relu(alpha_S * O_S + alpha_T * O_T + bias).
 
-    On a CPU with AVX-512, channels-last input runs on compiled kernels (:mod:`study.kernels.native`), all else
-    on PyTorch's convolutions (:mod:`study.kernels.library`). It can be differentiated, compiled without graph
+    On a CPU with AVX-512, channels-last input runs on compiled kernels (:mod:`study.kernels.native`), on a GPU, where
+    ``STH_KERNELS=triton`` asks for it, on the Triton kernel (:mod:`study.kernels.triton_sth`), all else on PyTorch's
+    convolutions (:mod:`study.kernels.library`). It can be differentiated, compiled without graph
     breaks and exported. Under autocast it computes in autocast's dtype.
 
     Args:
@@ -117,6 +119,15 @@ def runs_compiled(x: Tensor, geometry: Geometry) -> bool:
     )
 
 
+def runs_triton(x: Tensor, geometry: Geometry) -> bool:
+    """Whether :func:`sth_conv` runs this on the Triton kernel."""
+    if x.device.type != "cuda" or requested() != "triton":
+        return False
+    from study.kernels.triton_sth import is_supported
+
+    return is_supported(geometry)
+
+
 @torch.library.custom_op("sth::conv", mutates_args=())
 def _conv(
     x: Tensor,
@@ -143,6 +154,12 @@ def _conv(
         if packed is None:
             packed = kernel.pack(layer, spatial_weight, temporal_weight, x.dtype)
         return kernel.run(layer, x, packed, frames, bias, alpha_s, alpha_t, relu)
+    if runs_triton(x, geometry):
+        from study.kernels.triton_sth import sth_conv_triton
+
+        weights = spatial_weight, temporal_weight
+        y = sth_conv_triton(x, *weights, bias, alpha_s, alpha_t, frames, geometry, relu)
+        return y.contiguous(memory_format=_format(x))
     y = forward(x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, frames, geometry, relu)
     return y.contiguous(memory_format=_format(x))
 

@@ -44,8 +44,8 @@ class Tile:
 
 # Constants are in capitals, as Triton has them.
 # ruff: noqa: N803
-@triton.jit
-def _sth_conv(
+@triton.jit  # type: ignore[untyped-decorator]
+def _sth_conv(  # type: ignore[no-untyped-def]
     x,
     spatial_weight,
     temporal_weight,

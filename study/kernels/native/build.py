@@ -6,7 +6,8 @@ compiler. PyTorch has loaded an OpenMP runtime already; the library's own need f
 
 Two variables of the environment:
 
-    STH_KERNELS         ``auto`` (default), ``off``, or an instruction set by name
+    STH_KERNELS         ``auto`` (default), ``off``, an instruction set by name, or ``triton``: on GPUs the Triton
+                        kernel, which nobody has timed yet, on CPUs as ``auto``
     STH_KERNELS_CACHE   the cache folder; by default ``sth-study`` in the user's cache folder
 """
 
@@ -59,7 +60,7 @@ def requested() -> str:
         ModelError: for a value that is none of those allowed.
     """
     value = os.environ.get("STH_KERNELS", "") or "auto"
-    allowed = ("auto", "off", *SETS)
+    allowed = ("auto", "off", "triton", *SETS)
     if value not in allowed:
         raise ModelError(f"STH_KERNELS: unknown '{value}': {suggest(value, allowed)}")
     return value
@@ -71,7 +72,7 @@ def load() -> ctypes.CDLL | None:
     Raises:
         ModelError: when STH_KERNELS names kernels that this CPU does not run.
     """
-    name = requested()
+    name = {"triton": "auto"}.get(requested(), requested())
     library = None if name == "off" else _open()
     if library is not None and _selected != [name]:
         if library.sth_select(b"" if name == "auto" else name.encode()) is None:
