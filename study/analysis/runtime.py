@@ -147,18 +147,21 @@ def write_ranking(record: RuntimeRecord, labels: Mapping[str, str]) -> str:
 
 
 def select_runtimes(experiment: Experiment, records: Sequence[RuntimeRecord]) -> list[RuntimeRecord]:
-    """The newest measurement of ``experiment`` under each of its conditions; GPUs first.
+    """The measurement of ``experiment`` under each of its conditions that has the most rows, of several the newest;
+    GPUs first. A look at two arms does not take the place of a session of all.
 
-    Only those count in which a row had the settings that it has now: the others are of another scale.
+    Only rows count whose settings are those that they have now: the others are of another scale.
     """
     now = {row.name: _digest_row(experiment, row.name) for row in experiment.rows}
-    newest = {
-        record.key: record
-        for record in sort_runtimes(records)
-        if record.experiment == experiment.name
-        and any(arm.settings and arm.settings == now.get(arm.arm) for arm in record.arms)
-    }
-    return sorted(newest.values(), key=lambda record: (record.conditions.device != "cuda", record.key))
+    chosen: dict[tuple[str, ...], tuple[int, RuntimeRecord]] = {}
+    for record in sort_runtimes(records):
+        rows = sum(bool(arm.settings) and arm.settings == now.get(arm.arm) for arm in record.arms)
+        if record.experiment != experiment.name or not rows:
+            continue
+        if rows >= chosen.get(record.key, (0, record))[0]:
+            chosen[record.key] = rows, record
+    found = [record for _, record in chosen.values()]
+    return sorted(found, key=lambda record: (record.conditions.device != "cuda", record.key))
 
 
 def build_runtime_table(

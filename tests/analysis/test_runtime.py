@@ -141,6 +141,18 @@ def test_the_newest_of_the_same_conditions_is_shown() -> None:
     assert choose_table([one for one in tables if one.record == training]) is None
 
 
+def test_a_look_at_few_arms_does_not_hide_a_session_of_more() -> None:
+    full = fabricate_record(
+        TABLE9, {name: steady(0.5) for name in ("TSM 8f", "STH 8f", "I3D")}, started_at=1.0
+    )
+    few = fabricate_record(TABLE9, {name: steady(0.4) for name in ("TSM 8f", "STH 8f")}, started_at=2.0)
+    again = fabricate_record(
+        TABLE9, {name: steady(0.6) for name in ("TSM 8f", "STH 8f", "I3D")}, started_at=3.0
+    )
+    assert select_runtimes(TABLE9, [few, full]) == [full]
+    assert select_runtimes(TABLE9, [again, few, full]) == [again]
+
+
 def test_rows_say_why_they_have_no_times() -> None:
     times = {"TSM 8f": steady(0.5), "STH 8f": steady(0.6), "I3D": "OutOfMemoryError: 96 GiB"}
     record = fabricate_record(TABLE9, times, settings={"STH 8f": "0" * 16})
