@@ -5,7 +5,7 @@ exactly the kernels that exist: 9 (1 - p) C_i + 3 p C_i products a value (Eq. 2)
 convolution. Nothing is gathered, shifted or materialized: input channels are addressed where they are.
 
 Without a GPU it runs in Triton's interpreter (``TRITON_INTERPRET=1``), which is how it is tested. Its speed has not
-been measured on any device yet; ``python -m benchmarks.sth_gpu`` does where there is one.
+been measured on any device yet; ``python -m benchmarks.sth_gpu`` measures it where there is one.
 """
 
 from __future__ import annotations
