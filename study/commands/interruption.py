@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ AT_ONCE = (
     "calls running.\n"
 )
 EXIT_CODE = 130
+AGAIN_SECONDS = 0.05
+"""After which an interruption that went nowhere is tried again."""
 REPEAT_SECONDS = 0.5
 """Signals that follow the first one closer than this are the same keystroke: a terminal sends it to the whole group of
 processes, and a parent such as ``uv run`` passes it on."""
@@ -36,20 +39,32 @@ def interruptible() -> Iterator[None]:
         yield
         return
     first: float | None = None
+    lost = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal first
+        nonlocal first, lost
         now = time.monotonic()
-        if first is None:
-            first = now
+        if first is None or lost:
+            first, lost = now, False
             raise KeyboardInterrupt
         if now - first > REPEAT_SECONDS:
             _end_at_once()
 
+    def tell_of_ignored(ignored: sys.UnraisableHookArgs) -> None:
+        # Where a signal arrives amid a callback of Python's own (at a fork, say), what the handler raises goes nowhere.
+        nonlocal lost
+        if ignored.exc_type is not KeyboardInterrupt:
+            others(ignored)
+            return
+        lost = True
+        threading.Timer(AGAIN_SECONDS, _thread.interrupt_main).start()
+
+    others, sys.unraisablehook = sys.unraisablehook, tell_of_ignored
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
+        sys.unraisablehook = others
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -42,8 +42,8 @@ class State(StrEnum):
 
 RUNNABLE = frozenset({State.MISSING, State.PROTOCOL})
 """States that ``launch`` runs without being asked."""
-WITHOUT_WEIGHTS = frozenset({State.FAILED, State.STOPPED, State.BLOCKED})
-"""States of a trial from which no other can start."""
+WITHOUT_WEIGHTS = {State.FAILED: "failed", State.STOPPED: "was given up", State.BLOCKED: "is blocked"}
+"""States of a trial from which no other can start, and what is said of it."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,9 @@ def _judge(planned: PlannedTrial, store: Store, begun: bool) -> None:
     planned.record = record
     if record is None and planned.parent is not None and planned.parent.state in WITHOUT_WEIGHTS:
         planned.state = State.BLOCKED
-        planned.reason = f"starts from {planned.parent.trial_id}, which is {planned.parent.state.value}"
+        planned.reason = (
+            f"starts from {planned.parent.trial_id}, which {WITHOUT_WEIGHTS[planned.parent.state]}"
+        )
     elif record is None:
         interrupted = begun and (store.folder(planned.trial_id) / "checkpoint.pt").exists()
         planned.reason = "interrupted; goes on from its checkpoint" if interrupted else "not run yet"

@@ -87,11 +87,17 @@ class Store:
         return f"sqlite:///{self.database}"
 
     def list_trials(self) -> set[str]:
-        """Ids of the trials that have a folder."""
+        """Ids of the trials that have a folder.
+
+        Raises:
+            StoreError: when they cannot be listed.
+        """
         try:
             return set(os.listdir(self.trials))
         except FileNotFoundError:
             return set()
+        except OSError as error:
+            raise StoreError(f"{self.trials}: cannot be read: {error.strerror or error}") from None
 
     def folder(self, trial_id: str) -> Path:
         """Folder of one trial."""

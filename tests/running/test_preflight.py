@@ -158,6 +158,7 @@ def test_what_a_killed_driver_left_is_taken_away(store: Store) -> None:
 
 
 def test_a_store_that_the_driver_cannot_write(store: Store) -> None:
+    jobs = jobs_of(store)
     (store.root / "trials").write_text("a file")
-    with pytest.raises(SchedulingError, match="cannot be written"), meeting_point(jobs_of(store)):
+    with pytest.raises(SchedulingError, match="cannot be written"), meeting_point(jobs):
         pass

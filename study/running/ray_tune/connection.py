@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,18 +55,15 @@ def connected(address: str | None) -> Iterator[None]:
     set_up_local_token() if address is None else protect_token_file()
     import ray
 
-    on_terminate = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=_describe_environment() if address else None,
-        )
-    except SystemExit:
-        # While Ray starts, SIGTERM meets a handler of its own.
-        raise KeyboardInterrupt from None
+        with _without_rays_handler():
+            ray.init(
+                address=address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=_describe_environment() if address else None,
+            )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if address is None:
             raise
@@ -76,14 +71,26 @@ def connected(address: str | None) -> Iterator[None]:
             f"--address {address}: {error}. Does `ray status --address …` answer on this machine, with the same "
             "RAY_AUTH_MODE and token?"
         ) from None
-    if threading.current_thread() is threading.main_thread():
-        # Ray has put its own handler in place, which aborts the process.
-        signal.signal(signal.SIGTERM, on_terminate)
     try:
         with told_of_death():
             yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _without_rays_handler() -> Iterator[None]:
+    """Keep Ray from taking over SIGTERM: its handler aborts the process, and a signal that arrives while it is in place
+    may be lost.
+    """
+    from ray._private import utils
+
+    theirs = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = theirs
 
 
 def _check_address(address: str) -> None:
