@@ -35,6 +35,8 @@ SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # Tune's handler lets an interrupted ``fit`` return as if all trials had ended; without it we hear of it.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Ray's C++ handler gives a process that has SIGTERM three seconds and then aborts it, amid its saving.
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
     # The behavior of Ray's next release; it would otherwise warn about it at every start.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -80,9 +82,7 @@ def connected(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _without_rays_handler() -> Iterator[None]:
-    """Keep Ray from taking over SIGTERM: its handler aborts the process, and a signal that arrives while it is in place
-    may be lost.
-    """
+    """Keep Ray from taking over SIGTERM: what its Python handler raises may be lost, where ours is tried again."""
     from ray._private import utils
 
     theirs = utils.set_sigterm_handler
