@@ -56,11 +56,16 @@ def report(
     """
     if check:
         _check_report(specs, overrides, repeats, profile, storage, output)
-    from study.commands.report import write_report
+    from study.reporting.processes import drawing_processes
     from study.spec.loading import load_study
 
     study = load_study(specs or (), profile=profile, overrides=overrides or (), repeats=repeats)
-    path = write_report(study, storage, tracking_uri=tracking_uri, output=output, strict=strict)
+    with drawing_processes() as executor:
+        from study.commands.report import write_report
+
+        path = write_report(
+            study, storage, tracking_uri=tracking_uri, output=output, strict=strict, executor=executor
+        )
     typer.echo(f"Report: {path}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from study.analysis.costs import CountedCost, add_costs
@@ -42,16 +43,31 @@ STATES: dict[State, PlannedState] = {
 
 
 def write_report(
-    study: Study, storage: Path, *, tracking_uri: str | None, output: Path | None, strict: bool = False
+    study: Study,
+    storage: Path,
+    *,
+    tracking_uri: str | None,
+    output: Path | None,
+    strict: bool = False,
+    executor: Executor | None = None,
 ) -> Path:
-    """Bring MLflow up to date with the store, then write the report of ``study``; returns the HTML page."""
+    """Bring MLflow up to date with the store, then write the report of ``study``; returns the HTML page.
+
+    Arguments are those of :func:`write_report_of`.
+    """
     store = Store.at(storage)
     plan = make_plan(study, store)
     update_tracking(plan, store, tracking_uri)
     update_tracked(store, tracking_uri)
     facts = json.loads(store.facts.read_text()) if store.facts.exists() else None
     return write_report_of(
-        plan, store, tracking_uri=tracking_uri, output=output or store.report, facts=facts, strict=strict
+        plan,
+        store,
+        tracking_uri=tracking_uri,
+        output=output or store.report,
+        facts=facts,
+        strict=strict,
+        executor=executor,
     )
 
 
@@ -63,6 +79,7 @@ def write_report_of(
     output: Path,
     facts: Mapping[str, str] | None = None,
     strict: bool = False,
+    executor: Executor | None = None,
 ) -> Path:
     """Write the report of ``plan`` from what MLflow holds; returns the HTML page.
 
@@ -73,6 +90,7 @@ def write_report_of(
         output: folder to write to.
         facts: further lines for the report's provenance.
         strict: refuse to write a report in which a difference is confounded.
+        executor: processes that draw the figures; this one when None.
 
     Raises:
         StudyError: naming each confounded difference, with ``strict``.
@@ -99,7 +117,7 @@ def write_report_of(
         pictures=_contact_sheets(plan, store, output),
         extras=_extra_tables(views, runtimes, store),
     )
-    save_manifest(plan, render_report(source, output), output, mark_runtimes(runtimes))
+    save_manifest(plan, render_report(source, output, executor), output, mark_runtimes(runtimes))
     return output / "report.html"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,14 +23,8 @@ from study.reporting.figures.classes import class_frame, describe_classes, draw_
 from study.reporting.figures.curves import draw_training_curves, list_panels
 from study.reporting.figures.frames import attention_frame, cost_frame, curve_frame
 from study.reporting.figures.material import FigureMaterial
-from study.reporting.figures.style import (
-    FigureFiles,
-    count_repeats,
-    describe_band,
-    save_figure,
-    save_frame,
-    sentence,
-)
+from study.reporting.figures.plotter import Draw, Plotter
+from study.reporting.figures.style import FigureFiles, count_repeats, describe_band, save_frame, sentence
 from study.spec.experiment import FigureSpec
 from study.spec.resolved import UsedDataset
 
@@ -48,6 +44,7 @@ class Task:
         looks: of arms, by name.
         dataset_looks: of data sets, by name.
         stem: where its files go, without suffix.
+        plotter: what draws it.
     """
 
     spec: FigureSpec
@@ -56,6 +53,7 @@ class Task:
     looks: Mapping[str, Look]
     dataset_looks: Mapping[str, Look]
     stem: Path
+    plotter: Plotter
 
     @property
     def rows(self) -> list[ArmResult]:
@@ -74,6 +72,10 @@ class Task:
         """The looks of its arms by what they are called."""
         return {row.arm.label: self.looks[row.arm.name] for row in self.rows}
 
+    def plot(self, frame: pd.DataFrame, draw: Draw, *arguments: Any) -> tuple[Path, ...]:
+        """Have it drawn from ``frame``; returns its files."""
+        return self.plotter.plot(self.stem, frame, draw, *arguments)
+
     def done(self, files: tuple[Path, ...], *sentences: str) -> FigureFiles:
         """The figure, with its caption."""
         caption = " ".join(part for part in sentences if part)
@@ -87,21 +89,26 @@ class Task:
 
 
 def draw_figures(
-    tables: Sequence[TableResult], material: FigureMaterial, folder: Path
+    tables: Sequence[TableResult], material: FigureMaterial, folder: Path, executor: Executor | None = None
 ) -> tuple[dict[str, tuple[FigureFiles, ...]], tuple[FigureFiles, ...]]:
-    """Draw every figure of ``tables`` into ``folder``: those of each experiment by name, and the overview."""
+    """Draw every figure of ``tables`` into ``folder``: those of each experiment by name, and the overview.
+
+    With an ``executor`` of processes they draw, all at the same time.
+    """
+    plotter = Plotter(executor)
     looks = assign_looks([row.arm.name for row in table.rows] for table in tables)
     datasets = {dataset.name: dataset for table in tables for dataset in table.datasets}
     dataset_looks = assign_looks([sorted(datasets)])
     names = name_figures(tables)
     by_experiment = {
         table.experiment.name: tuple(
-            DRAW[spec.kind](Task(spec, table, material, looks, dataset_looks, folder / name))
+            DRAW[spec.kind](Task(spec, table, material, looks, dataset_looks, folder / name, plotter))
             for spec, name in zip(table.experiment.spec.figures, names[table.experiment.name], strict=True)
         )
         for table in tables
     }
-    overview = tuple(_draw_cost(tables, used, looks, folder) for used in datasets.values())
+    overview = tuple(_draw_cost(tables, used, looks, folder, plotter) for used in datasets.values())
+    plotter.finish()
     return by_experiment, overview
 
 
@@ -131,10 +138,10 @@ def _draw_attention(task: Task) -> FigureFiles:
     if frame.empty:
         return task.missing(f"no finished trial of {', '.join(absent)} recorded attention coefficients")
     if task.spec.kind == "attention_by_layer":
-        figure = draw_attention_by_layer(frame, task.spec.title)
+        files = task.plot(frame, draw_attention_by_layer, frame, task.spec.title)
     else:
-        figure = draw_attention_by_group(frame.assign(group=frame["arm"]), task.spec.title, task.by_label)
-    files = save_figure(figure, frame, task.stem)
+        grouped = frame.assign(group=frame["arm"])
+        files = task.plot(frame, draw_attention_by_group, grouped, task.spec.title, task.by_label)
     return task.done(files, _describe_attention(frame, "arm"), _describe_data([dataset]), _lacking(absent))
 
 
@@ -147,8 +154,8 @@ def _draw_attention_by_dataset(task: Task) -> FigureFiles:
         label = task.rows[0].arm.label
         return task.missing(f"no finished trial of {label} recorded attention coefficients")
     looks = {label: task.dataset_looks[one.name] for label, one in datasets.items()}
-    figure = draw_attention_by_group(frame.assign(group=frame["dataset"]), task.spec.title, looks)
-    files = save_figure(figure, frame, task.stem)
+    grouped = frame.assign(group=frame["dataset"])
+    files = task.plot(frame, draw_attention_by_group, grouped, task.spec.title, looks)
     shown = [one for label, one in datasets.items() if label in present]
     absent = [label for label in datasets if label not in present]
     return task.done(files, _describe_attention(frame, "dataset"), _describe_data(shown), _lacking(absent))
@@ -161,8 +168,8 @@ def _draw_class_difference(task: Task) -> FigureFiles:
     first, second = task.rows
     labels = (first.arm.label, second.arm.label)
     looks = (task.looks[first.arm.name], task.looks[second.arm.name])
-    figure = draw_class_difference(found, task.spec.title, labels, looks)
-    files = save_figure(figure, class_frame(found, labels), task.stem)
+    frame = class_frame(found, labels)
+    files = task.plot(frame, draw_class_difference, found, task.spec.title, labels, looks)
     factors = task.material.confounders.get((task.table.experiment.name, task.spec.name), ())
     confounded = ""
     if factors:
@@ -179,7 +186,7 @@ def _draw_curves(task: Task) -> FigureFiles:
         return task.missing(
             f"no finished trial of {', '.join(row.arm.label for row in task.rows)} has curves"
         )
-    files = save_figure(draw_training_curves(frame, task.spec.title, task.by_label), frame, task.stem)
+    files = task.plot(frame, draw_training_curves, frame, task.spec.title, task.by_label)
     said = (
         "Loss and training accuracy are means over the clips of an epoch as they came, augmented and while the "
         "network changed; they do not compare with validation accuracy."
@@ -223,7 +230,11 @@ DRAW: dict[str, Callable[[Task], FigureFiles]] = {
 
 
 def _draw_cost(
-    tables: Sequence[TableResult], dataset: UsedDataset, looks: Mapping[str, Look], folder: Path
+    tables: Sequence[TableResult],
+    dataset: UsedDataset,
+    looks: Mapping[str, Look],
+    folder: Path,
+    plotter: Plotter,
 ) -> FigureFiles:
     name, title = COST_FIGURE
     if dataset.name:
@@ -231,7 +242,7 @@ def _draw_cost(
     frame = cost_frame(tables, dataset.name)
     if frame.empty:
         return FigureFiles(name, title, missing="Not drawn: no finished trial has both accuracy and cost.")
-    files = save_figure(draw_accuracy_by_cost(frame, title, looks), frame, folder / name)
+    files = plotter.plot(folder / name, frame, draw_accuracy_by_cost, frame, title, looks)
     counts = sorted(set(frame["repeats"]))
     several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     caption = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from study.analysis.tables import TableResult, build_table, index_runs
@@ -29,10 +30,15 @@ from study.spec.record import write_atomically
 __all__ = ["Picture", "ReportSource", "render_report"]
 
 
-def render_report(source: ReportSource, out_dir: Path) -> list[Path]:
+def render_report(source: ReportSource, out_dir: Path, executor: Executor | None = None) -> list[Path]:
     """Write the report into ``out_dir``, and remove what an earlier one wrote there and this one does not.
 
     ``report.html``, ``report.md``, ``tables/<name>.{csv,parquet,md,tex}`` and ``figures/<name>.{png,svg,csv}``.
+
+    Args:
+        source: what it shows.
+        out_dir: the folder.
+        executor: processes that draw the figures; this one when None.
 
     Returns:
         The files written.
@@ -43,7 +49,7 @@ def render_report(source: ReportSource, out_dir: Path) -> list[Path]:
     runs = index_runs(source.runs)
     tables = [build_table(view, runs) for view in source.views]
     material = source.material or FigureMaterial(attention=source.attention)
-    by_experiment, overview = draw_figures(tables, material, out_dir / "figures")
+    by_experiment, overview = draw_figures(tables, material, out_dir / "figures", executor)
     content = _collect_content(source, tables, by_experiment, overview)
     _refuse_duplicates(content.displays)
     written = []

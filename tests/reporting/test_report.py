@@ -15,6 +15,7 @@ import pytest
 from study.analysis.published import load_published
 from study.errors import StudyError
 from study.reporting.manifest import Request, write_manifest
+from study.reporting.processes import drawing_processes
 from study.reporting.report import Picture, ReportSource, render_report
 from tests import fabricated
 from tests.reporting.conftest import CLAIMS, NASTY, TOP1, fabricate, rename
@@ -69,16 +70,17 @@ SUFFIXES = ("csv", "parquet", "md", "tex")
 FIGURES = ("figure5", "figure6", "accuracy_by_cost")
 
 
-def test_the_same_input_gives_the_same_bytes(source: ReportSource, tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes_whoever_draws(source: ReportSource, tmp_path: Path) -> None:
     source = replace(source, claims=CLAIMS)
-    reports = [
-        {
-            path.relative_to(tmp_path / name): path.read_bytes()
-            for path in render_report(source, tmp_path / name)
-        }
-        for name in ("a", "b")
-    ]
-    assert reports[0] == reports[1]
+    with drawing_processes() as executor:
+        reports = [
+            {
+                path.relative_to(tmp_path / name): path.read_bytes()
+                for path in render_report(source, tmp_path / name, drawn_by)
+            }
+            for name, drawn_by in (("a", None), ("b", None), ("c", executor))
+        ]
+    assert reports[0] == reports[1] == reports[2]
 
 
 def test_the_page_is_self_contained_and_its_links_lead_somewhere(

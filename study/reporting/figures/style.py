@@ -89,8 +89,8 @@ def styled() -> Iterator[None]:
 
 def save_figure(figure: Figure, frame: pd.DataFrame, stem: Path) -> tuple[Path, ...]:
     """Write ``figure`` as PNG and SVG and ``frame`` as CSV beside ``stem``; returns the paths."""
+    png, svg, _ = figure_files(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    png, svg = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg"))
     with styled():
         # The layout is found once, not again for each file.
         engine = figure.get_layout_engine()
@@ -104,10 +104,16 @@ def save_figure(figure: Figure, frame: pd.DataFrame, stem: Path) -> tuple[Path, 
     return png, svg, save_frame(frame, stem)
 
 
+def figure_files(stem: Path) -> tuple[Path, Path, Path]:
+    """PNG, SVG and CSV of the figure beside ``stem``."""
+    png, svg, csv = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg", "csv"))
+    return png, svg, csv
+
+
 def save_frame(frame: pd.DataFrame, stem: Path) -> Path:
     """Write ``frame`` as CSV beside ``stem``; returns its path."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    path = stem.with_name(f"{stem.name}.csv")
+    path = figure_files(stem)[2]
     frame.to_csv(path, index=False, lineterminator="\n")
     return path
 

@@ -1,0 +1,46 @@
+"""Other processes that draw figures: a third of the work of a large report, and each figure is on its own.
+
+This module imports nothing large, so that the processes can get ready while a report is still being collected.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+
+MOST = 4
+"""Processes; a report has some dozen figures."""
+
+
+@contextmanager
+def drawing_processes() -> Iterator[Executor | None]:
+    """Processes that are getting ready to draw, for the duration of the block; None where there is one core only."""
+    count = min(MOST, len(os.sched_getaffinity(0)))
+    if count < 2:
+        yield None
+        return
+    # Forked ones would inherit the threads and database connections of whoever writes the report.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, spawn, initializer=_get_ready) as executor:
+        for _ in range(count):
+            executor.submit(os.getpid)
+        yield executor
+
+
+def _get_ready() -> None:
+    # Ctrl+C is for the process that writes the report. Should that one be killed, nobody would end this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    import study.reporting.plots  # noqa: F401
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
