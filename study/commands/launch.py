@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from study.commands.findings import describe_findings
-from study.commands.interruption import INTERRUPTED, interruptible
 from study.commands.plan import summarize
 from study.commands.progress import LaunchProgress, describe_seconds
 from study.data.catalog import open_dataset
@@ -22,6 +21,7 @@ from study.data.opening import prepare_videos
 from study.errors import DataError, StoreError
 from study.running.executor import Executor, Job, Place
 from study.running.failures import FailureClass, classify
+from study.running.interruption import INTERRUPTED, interruptible
 from study.running.plan import RUNNABLE, Plan, PlannedTrial, State, make_plan
 from study.running.store import Store, clear_debris, discard_attempt
 from study.spec.record import write_json

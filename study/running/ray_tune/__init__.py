@@ -22,6 +22,7 @@ from study.errors import SchedulingError
 from study.running.attempts import Run, attempt_apart
 from study.running.demand import count_concurrent
 from study.running.executor import Events, Job
+from study.running.interruption import held
 from study.running.preflight import Survey, meeting_point, wait_for_marker
 from study.running.ray_tune.connection import await_resources, connected, list_offers
 from study.running.ray_tune.listener import make_listener
@@ -113,7 +114,8 @@ def run_jobs(
             failure_config=tune.FailureConfig(max_failures=2),
         ),
     )
-    tuner.fit()
+    with held():
+        tuner.fit()
 
 
 def _limit_concurrent(jobs: Sequence[Job]) -> int | None:

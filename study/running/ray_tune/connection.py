@@ -16,6 +16,7 @@ from study.errors import SchedulingError
 from study.running.commit import COMMIT_VARIABLE, find_commit
 from study.running.demand import describe_misfit, find_misfits
 from study.running.executor import Job
+from study.running.interruption import held
 from study.running.ray_token import protect_token_file, set_up_local_token
 from study.running.ray_tune.vital import told_of_death
 
@@ -58,7 +59,8 @@ def connected(address: str | None) -> Iterator[None]:
     import ray
 
     try:
-        with _without_rays_handler():
+        # Parts of it swallow whatever is raised in them.
+        with held(), _without_rays_handler():
             ray.init(
                 address=address or "local",
                 include_dashboard=False if address is None else None,
@@ -66,6 +68,9 @@ def connected(address: str | None) -> Iterator[None]:
                 logging_level=logging.ERROR,
                 runtime_env=_describe_environment() if address else None,
             )
+    except KeyboardInterrupt:
+        ray.shutdown()
+        raise
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if address is None:
             raise
@@ -77,7 +82,8 @@ def connected(address: str | None) -> Iterator[None]:
         with told_of_death():
             yield
     finally:
-        ray.shutdown()
+        with held():
+            ray.shutdown()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 
 from study.errors import SchedulingError
 from study.running.executor import Events
+from study.running.interruption import take_up
 from study.running.ray_tune.nodes import NodeWatch
 from study.running.ray_tune.vital import describe_death
 
@@ -22,6 +23,8 @@ def make_listener(events: Events, watch: NodeWatch | None) -> Any:
         problems: dict[str, str]
 
         def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+            # Ten times a second; amid a step Tune, or Ray below it, might swallow it.
+            take_up()
             # Tune would wait for a dead process for ever.
             if death := describe_death():
                 raise SchedulingError(death)

@@ -1,4 +1,8 @@
-"""Ctrl+C and SIGTERM while a launch is at work."""
+"""Ctrl+C and SIGTERM while a launch is at work.
+
+Both become a KeyboardInterrupt where the process happens to be. Some libraries swallow what is raised amid their work;
+code that calls them holds the signal back (:func:`held`) and takes it up where it does no harm (:func:`take_up`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 INTERRUPTED = (
@@ -28,6 +33,59 @@ REPEAT_SECONDS = 0.5
 processes, and a parent such as ``uv run`` passes it on."""
 
 
+@dataclass
+class _Signals:
+    """Those that have come since :func:`interruptible` was entered.
+
+    Attributes:
+        first: when the first one came; None before.
+        holders: how many blocks hold it back now.
+        waiting: whether it came in such a block, and waits.
+        lost: whether what was raised for it went nowhere.
+    """
+
+    first: float | None = None
+    holders: int = 0
+    waiting: bool = False
+    lost: bool = False
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """The handler of both signals."""
+        now = time.monotonic()
+        if self.first is None or self.lost:
+            self.first, self.lost = now, False
+            if not self.holders:
+                raise KeyboardInterrupt
+            self.waiting = True
+        elif now - self.first > REPEAT_SECONDS:
+            _end_at_once()
+
+
+_signals = _Signals()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let a first signal wait in this block for :func:`take_up`, at the latest for the block's end.
+
+    For the main thread. A second signal ends the process at once here too.
+    """
+    _signals.holders += 1
+    try:
+        yield
+    finally:
+        _signals.holders -= 1
+    if not _signals.holders:
+        take_up()
+
+
+def take_up() -> None:
+    """Raise KeyboardInterrupt if a signal waits."""
+    if _signals.waiting:
+        _signals.waiting = False
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let SIGTERM, which cluster schedulers send first, stop this block as Ctrl+C does; a second signal ends the
@@ -38,29 +96,19 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    first: float | None = None
-    lost = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal first, lost
-        now = time.monotonic()
-        if first is None or lost:
-            first, lost = now, False
-            raise KeyboardInterrupt
-        if now - first > REPEAT_SECONDS:
-            _end_at_once()
+    global _signals
+    _signals = signals = _Signals()
 
     def tell_of_ignored(ignored: sys.UnraisableHookArgs) -> None:
         # Where a signal arrives amid a callback of Python's own (at a fork, say), what the handler raises goes nowhere.
-        nonlocal lost
         if ignored.exc_type is not KeyboardInterrupt:
             others(ignored)
             return
-        lost = True
+        signals.lost = True
         threading.Timer(AGAIN_SECONDS, _thread.interrupt_main).start()
 
     others, sys.unraisablehook = sys.unraisablehook, tell_of_ignored
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signals.interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
