@@ -100,6 +100,13 @@ def launch(
     engine: Annotated[
         Engine, typer.Option("--engine", help="ray, or inline: one trial after the other in this process.")
     ] = Engine.ray,
+    no_tracking: Annotated[
+        bool,
+        typer.Option(
+            "--no-tracking",
+            help="Leave MLflow and the report to a later `report`, for a machine that has neither.",
+        ),
+    ] = False,
 ) -> None:
     """Train what is missing, track it in MLflow, and write the report.
 
@@ -108,6 +115,8 @@ def launch(
 
     Exit codes: 0 all trials are done, 1 a trial failed or died, 2 something in the request is wrong, 130 interrupted.
     """
+    if no_tracking and tracking_uri:
+        raise typer.BadParameter("--no-tracking writes to no MLflow: leave out --tracking-uri")
     from study.commands.launch import LaunchOptions
     from study.commands.launch import launch as run
     from study.commands.progress import parse_duration
@@ -123,6 +132,7 @@ def launch(
         engine=engine.value,
         budget=parse_duration(budget) if budget else None,
         wait_seconds=parse_duration(wait_for_nodes) if wait_for_nodes else 0.0,
+        tracked=not no_tracking,
     )
     raise typer.Exit(run(study, options))
 

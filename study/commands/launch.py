@@ -6,9 +6,11 @@ import errno
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -19,7 +21,7 @@ from study.commands.progress import LaunchProgress, describe_seconds
 from study.data.catalog import open_dataset
 from study.data.opening import prepare_videos
 from study.errors import DataError, StoreError
-from study.running.executor import Executor, Job, Place
+from study.running.executor import Events, Executor, Job, Place
 from study.running.failures import FailureClass, classify
 from study.running.interruption import INTERRUPTED, interruptible
 from study.running.plan import RUNNABLE, Plan, PlannedTrial, State, make_plan
@@ -47,6 +49,8 @@ class LaunchOptions:
     """Seconds after which no block of trials is begun that would not end in time; None for no limit."""
     wait_seconds: float = 0.0
     """How long to wait for nodes of a cluster that can hold the trials."""
+    tracked: bool = True
+    """Whether MLflow and a report follow; without, a machine needs neither, and both can be made of the store later."""
 
 
 def launch(study: Study, options: LaunchOptions) -> int:
@@ -100,7 +104,7 @@ def _launch(study: Study, options: LaunchOptions, console: Console) -> int:
         todo = plan.runnable(retry)
         headline = f"Study {study.name}, profile {study.profile.name}: {summarize(plan)}"
         console.print(headline, markup=False, soft_wrap=True)
-        if not todo and _is_reported(plan, store, options):
+        if not todo and (not options.tracked or _is_reported(plan, store, options)):
             console.print(
                 f"Nothing to train: every trial has its record ({describe_seconds(time.monotonic() - begun)})."
             )
@@ -110,8 +114,10 @@ def _launch(study: Study, options: LaunchOptions, console: Console) -> int:
             _discard(todo, store)
             outcome = _run(plan, todo, store, options, console)
             elapsed = describe_seconds(time.monotonic() - begun)
-            facts = {"last launch": f"{elapsed} for {len(todo)} trials, with videos, tracking and scheduling"}
-            _report(outcome, store, options, facts, console)
+            included = "videos, tracking and scheduling" if options.tracked else "videos and scheduling"
+            write_json(store.facts, {"last launch": f"{elapsed} for {len(todo)} trials, with {included}"})
+            if options.tracked:
+                _report(outcome, store, options, console)
         _print_end(outcome, store, options, console, time.monotonic() - begun)
     lost = outcome.plan.count(State.FAILED) + outcome.plan.count(State.BLOCKED) + len(outcome.unfinished)
     return 1 if lost else 0
@@ -121,12 +127,10 @@ def _run(
     plan: Plan, todo: list[PlannedTrial], store: Store, options: LaunchOptions, console: Console
 ) -> _Outcome:
     """Train ``todo`` beside a thread that mirrors."""
-    from study.commands.tracking import TrackingThread
-
     prior = plan.study.profile.seconds_per_trial
     begun: set[str] = set()
     reasons: dict[str, str] = {}
-    with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
+    with _track(plan, store, options) as tracking:
         if todo:
             executor = _executor(options)
             concurrent = executor.capacity([planned.trial.settings.resources for planned in todo])
@@ -145,6 +149,39 @@ def _run(
     for problem in tracking.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False, soft_wrap=True)
     return _Outcome(after, unfinished, reasons, tracking.problems)
+
+
+class _Tracking(Protocol):
+    """What keeps MLflow in step with the trials.
+
+    Attributes:
+        problems: what MLflow lacks in the end, and why.
+    """
+
+    problems: list[str]
+
+    def listen(self, events: Events) -> Events:
+        """Hear of ``events`` before they are passed on."""
+        ...
+
+
+@dataclass
+class _Untracked:
+    problems: list[str] = field(default_factory=list)
+
+    def listen(self, events: Events) -> Events:
+        return events
+
+
+@contextmanager
+def _track(plan: Plan, store: Store, options: LaunchOptions) -> Iterator[_Tracking]:
+    if not options.tracked:
+        yield _Untracked()
+        return
+    from study.commands.tracking import TrackingThread
+
+    with TrackingThread(plan, store, options.tracking_uri, MIRROR_SECONDS) as tracking:
+        yield tracking
 
 
 def _fits(
@@ -216,13 +253,11 @@ def _discard(todo: Sequence[PlannedTrial], store: Store) -> None:
         clear_debris(folder)
 
 
-def _report(
-    outcome: _Outcome, store: Store, options: LaunchOptions, facts: Mapping[str, str], console: Console
-) -> None:
+def _report(outcome: _Outcome, store: Store, options: LaunchOptions, console: Console) -> None:
     from study.commands.report import write_report_of
     from study.tracking.store import TrackingError, answering
 
-    write_json(store.facts, dict(facts))
+    facts = json.loads(store.facts.read_text())
     try:
         with answering(options.tracking_uri or store.tracking_uri):
             write_report_of(
@@ -284,6 +319,12 @@ def _print_end(
     console.print(
         f"{describe_findings(plan)} Measured in {describe_seconds(seconds)}.", markup=False, soft_wrap=True
     )
+    if not options.tracked:
+        later = f"uv run run_study.py report --storage {options.storage}"
+        console.print(
+            f"Not tracked. Here, or where the store is brought to: {later}", markup=False, soft_wrap=True
+        )
+        return
     page = store.report / "report.html"
     if page.exists():
         console.print(f"Report: {page}", markup=False, soft_wrap=True)
