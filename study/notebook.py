@@ -24,8 +24,8 @@ from study.commands.architecture import TABLE, show_architecture
 from study.commands.claims import collect_claims
 from study.commands.figures import FigureSource, collect_material
 from study.commands.report import view_experiment
-from study.commands.runtimes import collect_tracked
 from study.commands.stored_scores import StoredScores, primary_views
+from study.commands.tracked_runtimes import collect_tracked
 from study.data.catalog import open_dataset
 from study.errors import DataError, SpecError, StoreError, suggest
 from study.notebook_views import FigureView, TableView

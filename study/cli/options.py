@@ -59,5 +59,12 @@ TrackingOption = Annotated[
         show_default=False,
     ),
 ]
+NoTrackingOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-tracking",
+        help="Leave MLflow, whatever its address, to a later `report` or `sync`, for a machine that has none.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 STORAGE = Path("runs")

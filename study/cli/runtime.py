@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from study.cli.options import STORAGE, JsonOption, SetOption, StorageOption, TrackingOption
+from study.cli.options import STORAGE, JsonOption, NoTrackingOption, SetOption, StorageOption, TrackingOption
 
 
 class Device(StrEnum):
@@ -86,6 +86,7 @@ def bench(
     ] = None,
     storage: StorageOption = STORAGE,
     tracking_uri: TrackingOption = None,
+    no_tracking: NoTrackingOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure speed and memory of every arm, interleaved in one process; medians with quartiles.
@@ -113,5 +114,6 @@ def bench(
         threads=threads,
         against=against,
         as_json=as_json,
+        tracked=not no_tracking,
     )
     raise typer.Exit(run(study, options))

@@ -11,6 +11,7 @@ import typer
 from study.cli.options import (
     STORAGE,
     JsonOption,
+    NoTrackingOption,
     ProfileOption,
     RepeatsOption,
     SetOption,
@@ -100,23 +101,16 @@ def launch(
     engine: Annotated[
         Engine, typer.Option("--engine", help="ray, or inline: one trial after the other in this process.")
     ] = Engine.ray,
-    no_tracking: Annotated[
-        bool,
-        typer.Option(
-            "--no-tracking",
-            help="Leave MLflow and the report to a later `report`, for a machine that has neither.",
-        ),
-    ] = False,
+    no_tracking: NoTrackingOption = False,
 ) -> None:
     """Train what is missing, track it in MLflow, and write the report.
 
     Nothing is trained twice: a trial is known by what it depends on, and one that two tables want is run once.
-    Interrupt with Ctrl+C at any time; the next launch goes on from where it stopped.
+    Interrupt with Ctrl+C at any time; the next launch goes on from where it stopped. With --no-tracking there is
+    neither MLflow nor a report.
 
     Exit codes: 0 all trials are done, 1 a trial failed or died, 2 something in the request is wrong, 130 interrupted.
     """
-    if no_tracking and tracking_uri:
-        raise typer.BadParameter("--no-tracking writes to no MLflow: leave out --tracking-uri")
     from study.commands.launch import LaunchOptions
     from study.commands.launch import launch as run
     from study.commands.progress import parse_duration

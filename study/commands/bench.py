@@ -19,7 +19,7 @@ from tabulate import tabulate
 from study.analysis.published import PublishedTable, load_published
 from study.analysis.runtime import RuntimeTable, build_runtime_table, write_ranking
 from study.commands.costs import CostBook
-from study.commands.runtimes import fingerprint_network, update_tracked
+from study.commands.runtimes import fingerprint_network
 from study.cost.runtime.device import check_device, name_device
 from study.cost.runtime.session import NetworkRuntime, measure_networks
 from study.cost.runtime.workload import NetworkRequest
@@ -63,6 +63,7 @@ class BenchOptions:
         threads: threads that compute.
         against: the row that ratios are to; each experiment's baseline when None.
         as_json: whether to print JSON and nothing else.
+        tracked: whether MLflow gets the measurement now; ``sync`` and ``report`` write what it lacks.
     """
 
     storage: Path
@@ -77,6 +78,7 @@ class BenchOptions:
     threads: int = 1
     against: str | None = None
     as_json: bool = False
+    tracked: bool = True
 
     def make_conditions(self, mode: Mode) -> RuntimeConditions:
         """The conditions of one session.
@@ -125,7 +127,8 @@ def bench(study: Study, options: BenchOptions) -> int:
             tables.append(build_runtime_table(experiment, record, published=published))
             if not options.as_json:
                 _print(tables[-1], rows, store, console)
-    _track(options, store, console)
+    if options.tracked:
+        _track(options, store, console)
     if options.as_json:
         print(json.dumps({"measurements": [_dump(table) for table in tables]}))
     return 1 if any(_list_failed(table) for table in tables) else 0
@@ -270,6 +273,8 @@ def _advance(progress: Progress, task: TaskID, text: str) -> None:
 
 def _track(options: BenchOptions, store: Store, console: Console) -> None:
     """Into MLflow; what cannot be written now is written by ``sync`` or ``report``."""
+    from study.commands.tracked_runtimes import update_tracked
+
     report = update_tracked(store, options.tracking_uri)
     for problem in report.errors:
         text = f"warning: {problem}. The measurement is kept; later: run_study.py sync"

@@ -18,8 +18,9 @@ from study.commands.claims import collect_claims
 from study.commands.evidence import collect_evidence, list_confounded
 from study.commands.figures import FigureSource, collect_material
 from study.commands.report_manifest import save_manifest
-from study.commands.runtimes import Runtimes, collect_tracked, mark_runtimes, update_tracked
+from study.commands.runtimes import Runtimes, mark_runtimes
 from study.commands.stored_scores import StoredScores, primary_views
+from study.commands.tracked_runtimes import collect_tracked, update_tracked
 from study.commands.tracking import update_tracking
 from study.cost.oracle import derive_total, has_closed_form
 from study.data.catalog import open_dataset

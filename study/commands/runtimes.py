@@ -15,7 +15,6 @@ from study.analysis.runtime import (
     choose_table,
     select_runtimes,
 )
-from study.errors import StoreError
 from study.models.backbones import BACKBONES
 from study.reporting.display import Display
 from study.reporting.runtime import build_speed_displays
@@ -25,8 +24,6 @@ from study.spec.record import CodeFingerprint
 from study.spec.resolved import Study
 from study.spec.runtime import RuntimeRecord, load_runtimes
 from study.spec.trial import TrialSettings, derive_digest
-from study.tracking.mirror import SyncReport
-from study.tracking.runtime import load_tracked_runtimes, sync_runtimes
 
 COVERED = ("study.models", "study.cost.runtime")
 """Packages whose code decides how fast a network is, and how that is measured."""
@@ -103,37 +100,9 @@ def collect_runtimes(study: Study, records: Sequence[RuntimeRecord]) -> Runtimes
     return Runtimes(study.profile.name, tables)
 
 
-def collect_tracked(study: Study, store: Store, uri: str) -> Runtimes:
-    """Those that MLflow at ``uri`` holds."""
-    names = {experiment.name for experiment in study.experiments}
-    return collect_runtimes(study, load_tracked_runtimes(uri, owner=store.find_id(), experiments=names))
-
-
 def collect_stored(study: Study, store: Store) -> Runtimes:
     """Those that lie in ``store``."""
     return collect_runtimes(study, load_runtimes(store.runtime))
-
-
-def sync_stored(store: Store, tracking_uri: str | None) -> SyncReport:
-    """Bring MLflow up to date with the measurements in ``store``, which is to be locked; never raises."""
-    if not store.runtime.is_dir():
-        return SyncReport()
-    try:
-        records, owner = load_runtimes(store.runtime), store.claim_id()
-    except (StoreError, OSError) as error:
-        return SyncReport(errors=[str(error)])
-    return sync_runtimes(tracking_uri or store.tracking_uri, records, store.artifacts, owner=owner)
-
-
-def update_tracked(store: Store, tracking_uri: str | None) -> SyncReport:
-    """The same for a store that is not locked; one that a launch is at work on is left to the next time."""
-    if not store.runtime.is_dir():
-        return SyncReport()
-    try:
-        with store.locked():
-            return sync_stored(store, tracking_uri)
-    except StoreError as error:
-        return SyncReport(errors=[str(error)])
 
 
 def mark_runtimes(runtimes: Runtimes) -> dict[str, str]:

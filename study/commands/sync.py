@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from study.commands.runtimes import sync_stored
+from study.commands.tracked_runtimes import sync_stored
 from study.commands.tracking import list_items, open_mirror
 from study.errors import DataError, StoreError
 from study.running.plan import make_plan
