@@ -3,6 +3,7 @@
     uv run python -m benchmarks.input_pipeline                    videos that it makes: 340 x 256, 100 frames
     uv run python -m benchmarks.input_pipeline --root videos      any folder of mp4 files
     uv run python -m benchmarks.input_pipeline --memory 20000     resident memory over so many decodes
+    uv run python -m benchmarks.input_pipeline --images           CPU time of one core for an image
     uv run python -m benchmarks.input_pipeline --save             keeps the figures, as with the others
 
 The contestants take turns within one run of the program, with the same videos, frames and number of processes:
@@ -18,6 +19,7 @@ round by round. Times on a shared machine mean little; ratios of neighbors in ti
 from __future__ import annotations
 
 import argparse
+import io
 import multiprocessing
 import tempfile
 import time
@@ -25,6 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tabulate import tabulate
 
 from benchmarks.history import Keeper, add_save_option, show_spread
@@ -57,12 +60,18 @@ def main() -> None:
     parser.add_argument(
         "--memory", type=int, default=0, help="decodes to watch resident memory over; then stop"
     )
+    parser.add_argument(
+        "--images", action="store_true", help="CPU time of one core for an image, by kind; then stop"
+    )
     add_save_option(parser)
     arguments = parser.parse_args()
     keeper = Keeper("input_pipeline", arguments.save)
     with tempfile.TemporaryDirectory() as scratch:
         root = arguments.root or make_videos(Path(scratch))
         manifest = list_videos(root)
+        if arguments.images:
+            print(time_images(manifest, arguments.rounds))
+            return
         if arguments.memory:
             found = watch_memory(manifest, arguments.memory)
         else:
@@ -122,6 +131,47 @@ def race(manifest: Manifest, workers: int, rounds: int) -> Found:
     return {
         f"videos/s, {name} / bare decord": list(np.array(values) / bare) for name, values in speeds.items()
     }
+
+
+def time_images(manifest: Manifest, rounds: int) -> str:
+    """Milliseconds of one core for an image: what :mod:`study.commands.scaling` counts with."""
+    import decord
+
+    paths = [str(manifest.path(entry)) for entry in manifest.train[:VIDEOS]]
+    jpegs = []
+    for path in paths[:8]:
+        for frame in decord.VideoReader(path, num_threads=1).get_batch(range(8)).asnumpy():
+            buffer = io.BytesIO()
+            Image.fromarray(frame).save(buffer, "JPEG", quality=90)
+            jpegs.append(buffer.getvalue())
+
+    def read_some() -> int:
+        for number, path in enumerate(paths):
+            read_bare((path, number))
+        return len(paths) * CLIP.frames
+
+    def read_all() -> int:
+        return sum(
+            len(reader.get_batch(range(len(reader))).asnumpy())
+            for reader in (decord.VideoReader(path, num_threads=1) for path in paths)
+        )
+
+    def read_jpegs() -> int:
+        return sum(np.asarray(Image.open(io.BytesIO(one)).convert("RGB")).shape[2] // 3 for one in jpegs)
+
+    kinds = {
+        f"H.264, {CLIP.frames} frames of a video": read_some,
+        "H.264, all frames": read_all,
+        "JPEG": read_jpegs,
+    }
+    spent: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(rounds):
+        for name, read in kinds.items():
+            began = time.process_time()
+            images = read()
+            spent[name].append(1e3 * (time.process_time() - began) / images)
+    rows = [[name, *show_spread(Quartiles.of(values))] for name, values in spent.items()]
+    return tabulate(rows, headers=["", "CPU ms an image", "quartiles"], disable_numparse=True)
 
 
 def run_bare(pool: object, manifest: Manifest, epoch: int) -> None:

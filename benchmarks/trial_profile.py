@@ -168,9 +168,9 @@ def render(watch: Stopwatch) -> str:
             rows.append(
                 [phase, part, f"{spent:.2f}", f"{100 * spent / total:.1f}", f"{watch.wall[phase, part]:.2f}"]
             )
-        rows.append(
-            ["", "together", f"{sum(parts.values()):.2f}", f"{100 * sum(parts.values()) / total:.1f}", ""]
-        )
+        whole = sum(parts.values())
+        wall = sum(watch.wall[phase, part] for part in parts)
+        rows.append(["", "together", f"{whole:.2f}", f"{100 * whole / total:.1f}", f"{wall:.2f}"])
     rows.append(["the trial", "", f"{total:.2f}", "100.0", f"{sum(watch.wall.values()):.2f}"])
     headers = ["phase", "part", "CPU s", "%", "s on the clock"]
     return tabulate(
