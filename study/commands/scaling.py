@@ -205,6 +205,7 @@ class Run:
         device_hours: that they are occupied.
         hours: from beginning to end, launched at once.
         hours_by_repeat: the same repeat by repeat, as with ``--budget``.
+        hours_longest_first: launched at once, if longer trials came before shorter ones. No launch does that.
         utilization: fraction of the time that devices are occupied.
         bounds: hours if only this counted.
     """
@@ -214,6 +215,7 @@ class Run:
     device_hours: float
     hours: float
     hours_by_repeat: float
+    hours_longest_first: float
     utilization: float
     bounds: Mapping[str, float]
 
@@ -229,6 +231,9 @@ def describe_run(plan: Plan, estimates: Sequence[Estimate], gpus: int, scenario:
     at_once = lay_out(plan.waves(todo), estimates, gpus, scenario)
     waves = [wave for block in plan.blocks(todo) for wave in plan.waves(block)]
     by_repeat = lay_out(waves, estimates, gpus, scenario)
+    took = {one.planned.trial_id: one.seconds(scenario) for one in estimates}
+    falling = [sorted(wave, key=lambda planned: -took[planned.trial_id]) for wave in plan.waves(todo)]
+    longest_first = lay_out(falling, estimates, gpus, scenario)
     nodes = -(-gpus // NODE_GPUS)
     device = sum(getattr(one.device.seconds, scenario) for one in estimates)
     bounds = {
@@ -247,6 +252,7 @@ def describe_run(plan: Plan, estimates: Sequence[Estimate], gpus: int, scenario:
         at_once.busy / HOUR,
         max(at_once.seconds, shared) / HOUR,
         max(by_repeat.seconds, shared) / HOUR,
+        max(longest_first.seconds, shared) / HOUR,
         at_once.utilization,
         {name: seconds / HOUR for name, seconds in bounds.items()},
     )
@@ -303,12 +309,22 @@ def render(plan: Plan, estimates: Sequence[Estimate], times: StepTimes, runs: Se
             f"{r.device_hours:,.0f}",
             f"{r.hours / 24:,.1f}",
             f"{r.hours_by_repeat / 24:,.1f}",
+            f"{r.hours_longest_first / 24:,.1f}",
             f"{100 * r.utilization:.0f}",
             r.bottleneck,
         ]
         for r in runs
     ]
-    headers = ["times", "GPUs", "GPU-hours", "days", "repeat by repeat", "% occupied", "bottleneck"]
+    headers = [
+        "times",
+        "GPUs",
+        "GPU-hours",
+        "days",
+        "repeat by repeat",
+        "longest first",
+        "% occupied",
+        "bottleneck",
+    ]
     names = list(runs[0].bounds)
     bounds = [[r.scenario, r.gpus, *(f"{r.bounds[name]:,.3g}" for name in names)] for r in runs]
     stored = [[name, f"{value:,.3g}"] for name, value in sum_storage(estimates).items()]

@@ -145,6 +145,7 @@ def test_the_command_gives_cost_time_storage_and_bottleneck(tmp_path: Path) -> N
         assert hours >= max(bounds.values()) * (1 - 1e-9)
         assert hours >= one["device_hours"] / one["gpus"] * (1 - 1e-9)
         assert one["hours_by_repeat"] >= hours * (1 - 1e-9)
+        assert one["hours_longest_first"] >= max(bounds.values()) * (1 - 1e-9)
         assert Run(**one).bottleneck in bounds
     single, many = (next(r for r in content["runs"] if r["gpus"] == g) for g in (1, 64))
     assert single["hours"] == pytest.approx(single["device_hours"])
