@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -195,7 +196,6 @@ class Keeper:
         from importlib import metadata
 
         from study.cost.runtime.device import name_device
-        from study.running.commit import find_commit
 
         spread = Quartiles.of([float(value) for value in values])
         return Measurement(
@@ -214,9 +214,20 @@ class Keeper:
             load=round(self._load, 2),
             versions={"python": platform.python_version()}
             | {library: metadata.version(library) for library in ("torch", "numpy", "ray", "mlflow")},
-            commit=find_commit() or "unknown",
+            commit=describe_commit(),
             date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
+
+
+def describe_commit() -> str:
+    """The commit of this code, marked where files differ from it; numbers that were kept just now do not count."""
+    from study.running.commit import find_commit
+
+    commit = find_commit() or "unknown"
+    command = ["git", "diff", "--quiet", "HEAD", "--", ".", ":(exclude)benchmarks/results"]
+    if commit.endswith("-dirty") and subprocess.run(command, cwd=RESULTS.parents[1]).returncode == 0:
+        return commit.removesuffix("-dirty")
+    return commit
 
 
 def _row(target: Target, values: Sequence[float] | None) -> list[str]:

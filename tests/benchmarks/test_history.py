@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import platform
+import subprocess
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from benchmarks.__main__ import main, render
-from benchmarks.history import RESULTS, Keeper, Measurement, judge, load_history
+from benchmarks.history import RESULTS, Keeper, Measurement, describe_commit, judge, load_history
 from benchmarks.targets import TARGETS, Target, find_targets, list_benchmarks, list_commands
 from study.errors import SpecError, StoreError
 
@@ -180,3 +181,21 @@ def test_stored_numbers_are_sound_and_each_is_of_a_target() -> None:
             assert one.name in find_targets(path.stem)
     for line in (line for path in files for line in path.read_text().splitlines()):
         assert set(json.loads(line)) == set(Measurement.model_fields)
+
+
+def test_numbers_that_were_kept_just_now_do_not_make_the_code_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    for path in (results / "a.jsonl", tmp_path / "code.py"):
+        path.write_text("1\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=n@n.example"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setattr("benchmarks.history.RESULTS", results)
+    monkeypatch.setattr("study.running.commit.find_commit", lambda: "abc-dirty")
+    (results / "a.jsonl").write_text("2\n")
+    assert describe_commit() == "abc"
+    (tmp_path / "code.py").write_text("2\n")
+    assert describe_commit() == "abc-dirty"
