@@ -86,6 +86,7 @@ TARGETS: tuple[Target, ...] = (
     *_of_sth_cpu(),
     *_of_sth_gpu(),
     Target("training_loop", "training, harness / bare loop", 1.02),
+    Target("training_loop", "training, harness without its loader / bare loop", None),
     Target("input_pipeline", "videos/s, frames / bare decord", 0.90, "higher"),
     Target("input_pipeline", "videos/s, clips / bare decord", None, "higher"),
     Target("input_pipeline", "growth of memory over 20,000 decodes", 1.10, arguments="--memory 20000"),

@@ -62,6 +62,7 @@ def test_ratios_and_shares_follow_from_the_seconds() -> None:
     parts = {name: [0.0, 0.0] for name in training_loop.PARTS} | {"loader": [0.05, 0.1]}
     found = Found([1.0, 2.0], [1.1, 2.4], parts)
     assert found.ratios == pytest.approx([1.1, 1.2])
+    assert found.ratios_without_loader == pytest.approx([1.05, 1.15])
     rows = {line.split("  ")[0]: line.split() for line in found.describe().splitlines() if line}
     assert rows["loader"][1] == "5.000"
     assert rows["not explained"][2] == "10.000", "the mean of 5 and 15 %"
