@@ -298,7 +298,7 @@ def render(plan: Plan, estimates: Sequence[Estimate], times: StepTimes, runs: Se
     )
     head = (
         f"{len(estimates)} trials, one device each. Device times: {told}"
-        + (f" ({times.device})" if times.device else "")
+        + (f' ({times.device}, which is what "GPUs" are below)' if times.device else "")
         + f".\nRates of what is not measured, slowest to fastest: {rates}.\n"
         "Device times are low, middle or high; all else is the same in the three.\n"
     )

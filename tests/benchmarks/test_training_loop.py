@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import training_loop
+from benchmarks import training_loop, trial_profile
 from benchmarks.training_loop import Epoch, Found, check_equal, race, train_bare, train_harness
 from benchmarks.trial_profile import OTHER, PARTS, PHASES, Stopwatch, make_trial, profile_trial, render
 from study.models.recognizer import Recognizer
@@ -68,19 +68,32 @@ def test_ratios_and_shares_follow_from_the_seconds() -> None:
     assert rows["not explained"][2] == "10.000", "the mean of 5 and 15 %"
 
 
-def test_every_second_is_booked_once_on_the_innermost_part() -> None:
-    watch, began = Stopwatch(), time.perf_counter()
+def test_every_second_is_booked_once_on_the_innermost_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    clocks = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 2)
+    monkeypatch.setattr(trial_profile, "time", clocks)
+    watch = Stopwatch()
+
+    def spend(seconds: float) -> None:
+        now[0] += seconds
+
+    spend(1)
+    with watch.phase("training"):
+        spend(2)
+        with watch.part("outer"):
+            spend(4)
+            with watch.part("inner"):
+                spend(8)
+            spend(16)
+    spend(32)
     watch.turn()
-    with watch.phase("training"), watch.part("outer"):
-        with watch.part("inner"):
-            time.sleep(0.02)
-        time.sleep(0.01)
-    watch.turn()
-    whole = time.perf_counter() - began
-    assert watch.wall["training", "inner"] >= 0.02
-    assert watch.wall["training", "outer"] >= 0.01
-    assert sum(watch.wall.values()) <= whole + 0.01
-    assert ("training", OTHER) in watch.wall
+    assert {key: seconds for key, seconds in watch.wall.items() if seconds} == {
+        ("set-up and end", OTHER): 33,
+        ("training", OTHER): 2,
+        ("training", "outer"): 20,
+        ("training", "inner"): 8,
+    }
+    assert watch.processor["training", "outer"] == 10
 
 
 def test_a_profile_names_all_that_a_trial_does_and_leaves_everything_as_it_was(tmp_path: Path) -> None:
