@@ -3,6 +3,8 @@
     uv run python -m benchmarks.input_pipeline                    videos that it makes: 340 x 256, 100 frames
     uv run python -m benchmarks.input_pipeline --root videos      any folder of mp4 files
     uv run python -m benchmarks.input_pipeline --memory 20000     resident memory over so many decodes
+    uv run python -m benchmarks.input_pipeline --images           CPU time of one core for an image
+    uv run python -m benchmarks.input_pipeline --save             keeps the figures, as with the others
 
 The contestants take turns within one run of the program, with the same videos, frames and number of processes:
 
@@ -17,26 +19,32 @@ round by round. Times on a shared machine mean little; ratios of neighbors in ti
 from __future__ import annotations
 
 import argparse
+import io
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tabulate import tabulate
 
+from benchmarks.history import Keeper, add_save_option, show_spread
 from study.data.dataset import ClipDataset, Videos
 from study.data.loading import build_clip_loader
 from study.data.manifest import Manifest, VideoEntry
 from study.data.sampling import sample_train
 from study.seeding import derive_seed
 from study.spec.clip import ClipSpec
+from study.spec.runtime import Quartiles
 
 CLIP = ClipSpec(frames=8, size=224, resize=(256, 340))
 BATCH = 16
 VIDEOS, FRAMES, HEIGHT, WIDTH, GROUP = 64, 100, 256, 340, 12
 """What is made where no folder is given; a key frame every GROUP frames."""
+Found = dict[str, list[float]]
+"""Values of every round by name of the target."""
 LEAST = 768
 """Videos of an epoch at least, so that its beginning and end, when processes wait, weigh little."""
 
@@ -52,14 +60,23 @@ def main() -> None:
     parser.add_argument(
         "--memory", type=int, default=0, help="decodes to watch resident memory over; then stop"
     )
+    parser.add_argument(
+        "--images", action="store_true", help="CPU time of one core for an image, by kind; then stop"
+    )
+    add_save_option(parser)
     arguments = parser.parse_args()
+    keeper = Keeper("input_pipeline", arguments.save)
     with tempfile.TemporaryDirectory() as scratch:
         root = arguments.root or make_videos(Path(scratch))
         manifest = list_videos(root)
+        if arguments.images:
+            print(time_images(manifest, arguments.rounds))
+            return
         if arguments.memory:
-            print(watch_memory(manifest, arguments.memory))
+            found = watch_memory(manifest, arguments.memory)
         else:
-            print(race(manifest, arguments.workers, arguments.rounds))
+            found = race(manifest, arguments.workers, arguments.rounds)
+    print(keeper.conclude(found))
 
 
 def make_videos(folder: Path) -> Path:
@@ -90,8 +107,8 @@ def list_videos(root: Path) -> Manifest:
     return Manifest(root, ("any",), {}, entries, entries)
 
 
-def race(manifest: Manifest, workers: int, rounds: int) -> str:
-    """A table of the contestants' speeds."""
+def race(manifest: Manifest, workers: int, rounds: int) -> Found:
+    """Print a table of the contestants' speeds; their ratios to ``bare`` in each round."""
     videos = Videos(manifest, manifest.train, CLIP)
     runners: dict[str, Callable[[int], None]] = {}
     with multiprocessing.get_context("fork").Pool(workers) as pool:
@@ -107,15 +124,54 @@ def race(manifest: Manifest, workers: int, rounds: int) -> str:
                 run(epoch)
                 if epoch:  # the first turn starts processes and warms caches
                     speeds[name].append(len(manifest.train) / (time.perf_counter() - began))
-    rows = []
-    for name, values in speeds.items():
-        low, middle, high = np.percentile(values, [25, 50, 75])
-        ratio = np.median(np.array(values) / np.array(speeds["bare"]))
-        rows.append([name, f"{middle:.1f}", f"{low:.1f} to {high:.1f}", f"{ratio:.3f}"])
-    head = (
-        f"{len(manifest.train)} videos, {CLIP.frames} frames of each, {workers} processes, {rounds} rounds\n"
-    )
-    return head + tabulate(rows, headers=["contestant", "videos/s", "quartiles", "ratio to bare"])
+    rows = [[name, *show_spread(Quartiles.of(values))] for name, values in speeds.items()]
+    print(f"{len(manifest.train)} videos, {CLIP.frames} frames of each, {workers} processes, {rounds} rounds")
+    print(tabulate(rows, headers=["contestant", "videos/s", "quartiles"]))
+    bare = np.array(speeds.pop("bare"))
+    return {
+        f"videos/s, {name} / bare decord": list(np.array(values) / bare) for name, values in speeds.items()
+    }
+
+
+def time_images(manifest: Manifest, rounds: int) -> str:
+    """Milliseconds of one core for an image: what :mod:`study.commands.scaling` counts with."""
+    import decord
+
+    paths = [str(manifest.path(entry)) for entry in manifest.train[:VIDEOS]]
+    jpegs = []
+    for path in paths[:8]:
+        for frame in decord.VideoReader(path, num_threads=1).get_batch(range(8)).asnumpy():
+            buffer = io.BytesIO()
+            Image.fromarray(frame).save(buffer, "JPEG", quality=90)
+            jpegs.append(buffer.getvalue())
+
+    def read_some() -> int:
+        for number, path in enumerate(paths):
+            read_bare((path, number))
+        return len(paths) * CLIP.frames
+
+    def read_all() -> int:
+        return sum(
+            len(reader.get_batch(range(len(reader))).asnumpy())
+            for reader in (decord.VideoReader(path, num_threads=1) for path in paths)
+        )
+
+    def read_jpegs() -> int:
+        return sum(np.asarray(Image.open(io.BytesIO(one)).convert("RGB")).shape[2] // 3 for one in jpegs)
+
+    kinds = {
+        f"H.264, {CLIP.frames} frames of a video": read_some,
+        "H.264, all frames": read_all,
+        "JPEG": read_jpegs,
+    }
+    spent: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(rounds):
+        for name, read in kinds.items():
+            began = time.process_time()
+            images = read()
+            spent[name].append(1e3 * (time.process_time() - began) / images)
+    rows = [[name, *show_spread(Quartiles.of(values))] for name, values in spent.items()]
+    return tabulate(rows, headers=["", "CPU ms an image", "quartiles"], disable_numparse=True)
 
 
 def run_bare(pool: object, manifest: Manifest, epoch: int) -> None:
@@ -139,15 +195,17 @@ def read_bare(work: tuple[str, int]) -> int:
     )
 
 
-def watch_memory(manifest: Manifest, decodes: int) -> str:
-    """Resident memory of this process at tenths of ``decodes``."""
+def watch_memory(manifest: Manifest, decodes: int) -> Found:
+    """Print the resident memory of this process at tenths of ``decodes``; the last over that after the first tenth."""
     dataset = ClipDataset(Videos(manifest, manifest.train, CLIP), seed=0)
-    rows: list[Sequence[object]] = []
+    resident = {}
     for number in range(decodes + 1):
         if number % max(1, decodes // 10) == 0:
-            rows.append([number, f"{resident_mib():.1f}"])
+            resident[number] = resident_mib()
         _ = dataset[(number // len(dataset), number % len(dataset))]
-    return tabulate(rows, headers=["decodes", "resident, MiB"])
+    print(tabulate(resident.items(), headers=["decodes", "resident, MiB"], floatfmt=".1f"))
+    _, first, *_, last = resident.values()
+    return {f"growth of memory over {decodes:,} decodes": [last / first]}
 
 
 def resident_mib() -> float:

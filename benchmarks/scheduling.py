@@ -3,6 +3,7 @@
     uv run python -m benchmarks.scheduling                    trials that do nothing, against bare Tune
     uv run python -m benchmarks.scheduling --memory 1000      the driver's resident memory over so many trials
     uv run python -m benchmarks.scheduling --plan 10000       time to plan so many trials
+    uv run python -m benchmarks.scheduling --save             keeps the figures, as with the others
 
 Both contestants use one Ray, the same settings and as many trials at a time, and take turns; each trial starts a
 process of its own and reports once. Ours imports the specification, unpacks its trial, notes its attempt in the store
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.history import Keeper, add_save_option
 from study.running.executor import Job, Place
 from study.running.plan import make_plan
 from study.running.ray_tune import RayExecutor, run_jobs
@@ -33,6 +35,10 @@ from study.spec.trial import Trial
 
 ARMS = 9
 """Distinct trials of tables 6, 7 and 8."""
+PLANS = 3
+"""Times that a plan is made; the first also imports what planning needs."""
+Found = dict[str, list[float]]
+"""Values of every turn by name of the target."""
 
 
 def main() -> None:
@@ -47,15 +53,18 @@ def main() -> None:
         "--memory", type=int, default=0, help="trials to watch the driver's memory over; then stop"
     )
     parser.add_argument("--plan", type=int, default=0, help="trials to plan; then stop")
+    add_save_option(parser)
     arguments = parser.parse_args()
+    keeper = Keeper("scheduling", arguments.save)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if arguments.plan:
-            print(time_plan(folder, arguments.plan))
+            found = time_plan(folder, arguments.plan)
         elif arguments.memory:
-            print(watch_memory(folder, arguments.memory, arguments.concurrent))
+            found = watch_memory(folder, arguments.memory, arguments.concurrent)
         else:
-            print(race(folder, arguments.trials, arguments.rounds, arguments.concurrent))
+            found = race(folder, arguments.trials, arguments.rounds, arguments.concurrent)
+    print(keeper.conclude(found))
 
 
 def make_jobs(root: Path, count: int) -> list[Job]:
@@ -89,8 +98,8 @@ class Listening:
         self.resident.append(resident_mib())
 
 
-def race(folder: Path, trials: int, rounds: int, concurrent: int) -> str:
-    """Seconds a trial of both contestants, and the median of their ratio."""
+def race(folder: Path, trials: int, rounds: int, concurrent: int) -> Found:
+    """Print the seconds a trial of both contestants; their ratio in each turn."""
     seconds: dict[str, list[float]] = {"bare": [], "ours": []}
     with connected(None):
         for turn in range(rounds + 1):
@@ -99,11 +108,11 @@ def race(folder: Path, trials: int, rounds: int, concurrent: int) -> str:
                 run(folder / f"{name}{turn}", trials if turn else 4, concurrent)
                 if turn:  # the first turn warms caches
                     seconds[name].append((time.perf_counter() - began) / trials)
-    ratios = [ours / bare for ours, bare in zip(seconds["ours"], seconds["bare"], strict=True)]
-    lines = [f"{trials} trials a turn, {concurrent} at a time, {rounds} turns each; medians"]
-    lines += [f"{name}: {statistics.median(values):.3f} s a trial" for name, values in seconds.items()]
-    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    return "\n".join([*lines, f"ours / bare: {middle:.3f} (quartiles {low:.3f} to {high:.3f})"])
+    print(f"{trials} trials a turn, {concurrent} at a time, {rounds} turns each; medians")
+    for name, values in seconds.items():
+        print(f"{name}: {statistics.median(values):.3f} s a trial")
+    pairs = zip(seconds["ours"], seconds["bare"], strict=True)
+    return {"a trial that does nothing, ours / bare Tune": [ours / bare for ours, bare in pairs]}
 
 
 def run_ours(folder: Path, trials: int, concurrent: int) -> Listening:
@@ -132,13 +141,14 @@ def run_bare(folder: Path, trials: int, concurrent: int) -> None:
     assert tuner.fit().num_errors == 0
 
 
-def watch_memory(folder: Path, trials: int, concurrent: int) -> str:
-    """Resident memory of this process at tenths of ``trials``."""
+def watch_memory(folder: Path, trials: int, concurrent: int) -> Found:
+    """Print the resident memory of this process at tenths of ``trials``; the last over the first of them."""
     with connected(None):
         resident = run_ours(folder, trials, concurrent).resident
     step = max(1, trials // 10)
-    rows = [f"{number:6d} trials: {resident[number - 1]:.1f} MiB" for number in range(step, trials + 1, step)]
-    return "\n".join(rows)
+    for number in range(step, trials + 1, step):
+        print(f"{number:6d} trials: {resident[number - 1]:.1f} MiB")
+    return {f"growth of the driver's memory over {trials:,} trials": [resident[-1] / resident[step - 1]]}
 
 
 def resident_mib() -> float:
@@ -146,12 +156,16 @@ def resident_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
-def time_plan(folder: Path, trials: int) -> str:
-    """Seconds to plan ``trials`` of which the store holds none."""
-    began, worked = time.perf_counter(), time.process_time()
-    jobs = make_jobs(folder, trials)
-    seconds, work = time.perf_counter() - began, time.process_time() - worked
-    return f"{len(jobs)} trials: loaded and planned in {seconds:.2f} s ({work:.2f} CPU s)"
+def time_plan(folder: Path, trials: int) -> Found:
+    """Seconds to load and plan ``trials`` of which the store holds none, three times."""
+    seconds = []
+    for turn in range(PLANS):
+        began, worked = time.perf_counter(), time.process_time()
+        jobs = make_jobs(folder / str(turn), trials)
+        seconds.append(time.perf_counter() - began)
+        work = time.process_time() - worked
+        print(f"{len(jobs)} trials: loaded and planned in {seconds[-1]:.2f} s ({work:.2f} CPU s)")
+    return {f"plan of {trials:,} trials": seconds}
 
 
 if __name__ == "__main__":

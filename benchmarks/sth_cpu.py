@@ -3,7 +3,7 @@
     uv run python -m benchmarks.sth_cpu                         layers, networks and training steps
     uv run python -m benchmarks.sth_cpu --only layers           one of them: layers, network, training
     uv run python -m benchmarks.sth_cpu --rounds 15             more turns
-    uv run python -m benchmarks.sth_cpu --json FILE             the figures as a file as well
+    uv run python -m benchmarks.sth_cpu --save                  keeps the figures
 
 The peer is the 2D network at its best: BatchNorm folded, channels-last, oneDNN with prepacked weights, ReLU and
 the residual sum fused (:mod:`benchmarks.frozen`). One thread, process CPU time, all contestants in one process
@@ -15,13 +15,11 @@ threads share work.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,28 +27,10 @@ from tabulate import tabulate
 from torch import Tensor
 
 from benchmarks.frozen import FRAMES, STAGES, ResNet50, second_convolution
+from benchmarks.history import Keeper, add_save_option
 from study.kernels import Geometry, runs_compiled, sth_conv
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-TARGETS = {
-    "layers, geometric mean, fp32": 0.84,
-    "layers, geometric mean, bf16": 0.84,
-    "ResNet-50, STH / 2D, fp32": 0.94,
-    "ResNet-50, STH / 2D, bf16": 0.94,
-    "ResNet-50, STH+attention / 2D, fp32": 0.96,
-    "ResNet-50, STH+attention / 2D, bf16": 0.96,
-    "ResNet-50, STH on PyTorch's convolutions / 2D, fp32": 1.05,
-    "ResNet-50, STH on PyTorch's convolutions / 2D, bf16": 1.05,
-    "ResNet-50, STH / TSM, fp32": 0.90,
-    "ResNet-50, STH / TSM, bf16": 0.90,
-    "ResNet-50, STH / (2+1)D, fp32": 0.82,
-    "ResNet-50, STH / (2+1)D, bf16": 0.82,
-    "ResNet-50, STH by Winograd / 2D, fp32": 0.82,
-    "ResNet-50, 2D by Winograd / 2D, fp32": None,
-    "training step, layers, geometric mean, fp32": 0.98,
-}
-"""At most so much; None is printed beside its neighbor and has no target."""
-
 Contestants = Mapping[str, Callable[[], object]]
 Times = dict[str, np.ndarray]
 
@@ -62,8 +42,9 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=("layers", "network", "training"), help="instead of all three")
     parser.add_argument("--rounds", type=int, default=11, help="turns of each contestant")
-    parser.add_argument("--json", type=Path, help="where the figures go as well")
+    add_save_option(parser)
     arguments = parser.parse_args()
+    keeper = Keeper("sth_cpu", arguments.save)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     found: dict[str, np.ndarray] = {}
@@ -71,11 +52,7 @@ def main() -> None:
     for name, part in parts.items():
         if arguments.only in (None, name):
             found |= part(arguments.rounds)
-    print(verdicts(found))
-    if arguments.json:
-        arguments.json.write_text(
-            json.dumps({name: quartiles(ratio) for name, ratio in found.items()}, indent=1) + "\n"
-        )
+    print(keeper.conclude({name: ratio.tolist() for name, ratio in found.items()}))
 
 
 def race(contestants: Contestants, rounds: int, calls: int) -> Times:
@@ -171,21 +148,6 @@ def race_training(rounds: int) -> dict[str, np.ndarray]:
         )
     print(tabulate(rows, headers=["channels", "2D step", "STH / 2D", "on PyTorch"]), end="\n\n")
     return {"training step, layers, geometric mean, fp32": np.prod(ratios, axis=0) ** (1 / len(ratios))}
-
-
-def verdicts(found: Mapping[str, np.ndarray]) -> str:
-    """Each target with what was measured."""
-    rows = []
-    for name, target in TARGETS.items():
-        ratio = found.get(name)
-        if ratio is None:
-            built = "not measured in this run" if "Winograd" not in name else "not built"
-            rows.append([name, "", "", target, built])
-            continue
-        low, middle, high = quartiles(ratio)
-        met = "" if target is None else "met" if middle <= target else "not met"
-        rows.append([name, f"{middle:.3f}", f"{low:.3f} to {high:.3f}", target, met])
-    return tabulate(rows, headers=["", "ratio", "quartiles", "at most", ""], disable_numparse=True)
 
 
 def quartiles(ratio: np.ndarray) -> list[float]:

@@ -4,7 +4,7 @@
     uv run python -m benchmarks.sth_gpu --dtype fp16 --batch 32
     TRITON_INTERPRET=1 uv run python -m benchmarks.sth_gpu --toy    whether the program works, without a GPU
 
-For each layer the tiles that fit are tried first and the fastest is printed, so that
+``--save`` keeps the figures. For each layer the tiles that fit are tried first and the fastest is printed, so that
 :func:`study.kernels.triton_sth.choose_tile` can be put right. Then all contestants run in one process, in a random
 order each round, timed by CUDA events; medians of the ratios within a round, with quartiles, and the target of each.
 No figures of it are kept yet: it has not been run on a GPU.
@@ -20,10 +20,10 @@ from itertools import product
 
 import numpy as np
 import torch
-from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.history import Keeper, add_save_option
 from study.cost.runtime.clocks import EventTimer, Timer, WallTimer
 from study.kernels import Geometry
 from study.kernels.library import forward
@@ -32,8 +32,6 @@ from study.kernels.triton_sth import LEAST, Tile, choose_tile, sth_conv_triton
 LAYERS = ((64, 56), (128, 28), (256, 14), (512, 7))
 """Channels of ResNet-50's 3x3 convolutions and the pixels of a side."""
 FRAMES = 8
-TARGETS = {256: 0.90, 512: 0.90}
-"""At most so much of cuDNN's time, by channels."""
 WARMUP = 3
 
 
@@ -48,26 +46,31 @@ def main() -> None:
     parser.add_argument(
         "--toy", action="store_true", help="one small layer on the CPU, in Triton's interpreter"
     )
+    add_save_option(parser)
     arguments = parser.parse_args()
     if arguments.toy:
+        if arguments.save:
+            parser.error("--save keeps figures of a GPU; allowed with --toy: none")
         if os.environ.get("TRITON_INTERPRET") != "1":
             parser.error("--toy needs TRITON_INTERPRET=1 in the environment")
-        rows = [race(64, 4, 1, torch.float16, torch.device("cpu"), 2)]
+        race(64, 4, 1, torch.float16, torch.device("cpu"), 2)
     elif not torch.cuda.is_available():
         parser.error("PyTorch finds no GPU on this machine; allowed here: --toy")
     else:
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, CUDA {torch.version.cuda}")
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[arguments.dtype]
         device = torch.device("cuda")
-        rows = [race(*layer, arguments.batch, dtype, device, arguments.rounds) for layer in LAYERS]
-    headings = ["C", "tile", "2D", "STH / 2D", "with attention / 2D", "PyTorch's STH / 2D", "at most", ""]
-    print(tabulate(rows, headers=headings, disable_numparse=True))
+        keeper = Keeper("sth_gpu", arguments.save, device="cuda")
+        ratios = [race(*layer, arguments.batch, dtype, device, arguments.rounds) for layer in LAYERS]
+        kind = f"{arguments.dtype}, batch {arguments.batch}"
+        names = [f"layer of {channels} channels, STH / 2D, {kind}" for channels, _ in LAYERS]
+        print(keeper.conclude(dict(zip(names, ratios, strict=True))))
 
 
 def race(
     channels: int, size: int, batch: int, dtype: torch.dtype, device: torch.device, rounds: int
-) -> list[str]:
-    """A row of the table: one layer, p = 1/4."""
+) -> list[float]:
+    """Print what one layer takes, p = 1/4; the ratios of STH to 2D."""
     geometry = Geometry(channels, channels, 4, "hybrid")
     x = _draw((batch * FRAMES, channels, size, size), dtype, device).contiguous(
         memory_format=torch.channels_last
@@ -97,16 +100,10 @@ def race(
                 times[name].append(seconds)
     seconds_2d = np.array(times.pop("2D"))
     ratios = {name: np.array(values) / seconds_2d for name, values in times.items()}
-    target = TARGETS.get(channels)
-    verdict = "" if target is None else "met" if np.median(ratios["STH"]) <= target else "not met"
-    return [
-        str(channels),
-        f"{tile.pixels} x {tile.outputs} x {tile.inputs}, {tile.warps} warps, {tile.stages} stages",
-        f"{1e6 * np.median(seconds_2d):.1f} us",
-        *(_show(ratio) for ratio in ratios.values()),
-        "" if target is None else f"{target:.2f}",
-        verdict,
-    ]
+    size_of_tile = f"{tile.pixels} x {tile.outputs} x {tile.inputs}, {tile.warps} warps, {tile.stages} stages"
+    print(f"{channels} channels: 2D {1e6 * np.median(seconds_2d):.1f} us; tile {size_of_tile}; over 2D:")
+    print(", ".join(f"{name} {_show(ratio)}" for name, ratio in ratios.items()))
+    return [float(ratio) for ratio in ratios["STH"]]
 
 
 def iter_tiles(geometry: Geometry) -> Iterator[Tile]:

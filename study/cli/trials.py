@@ -45,17 +45,53 @@ def plan(
         bool, typer.Option("--no-cost", help="Leave out costs that are not counted yet.")
     ] = False,
     as_json: JsonOption = False,
+    gpus: Annotated[
+        str | None,
+        typer.Option(
+            "--gpus",
+            metavar="N,…",
+            help="Instead: cost, time, storage and bottleneck of the rest on so many GPUs (1,8,64).",
+            show_default=False,
+        ),
+    ] = None,
+    step_times: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--step-times",
+            help="With --gpus: measurements of bench, a file or a folder. Repeatable. Default: none, assumed.",
+            show_default=False,
+        ),
+    ] = None,
+    assume: Annotated[
+        str | None,
+        typer.Option(
+            "--assume",
+            metavar="LOW,MIDDLE,HIGH",
+            help="With --gpus: TMAC/s that a GPU sustains, where none was measured. Default: 10,30,90.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Show every trial: what it serves, whether it is done, what it costs, how long the rest takes.
 
     States: done; missing (not run yet, or interrupted); protocol (trained, will be evaluated anew); failed and
     stale (the code it used has changed), which run again only with launch --retry.
     """
-    from study.commands.plan import show_plan
     from study.spec.loading import load_study
 
+    if gpus is None and (step_times or assume):
+        raise typer.BadParameter("is for --gpus", param_hint="--step-times" if step_times else "--assume")
     study = load_study(specs or (), profile=profile, overrides=overrides or (), repeats=repeats)
-    show_plan(study, storage, count_missing=not no_cost, as_json=as_json)
+    if gpus is None:
+        from study.commands.plan import show_plan
+
+        show_plan(study, storage, count_missing=not no_cost, as_json=as_json)
+    else:
+        from study.commands.scaling import parse_counts, show_scaling
+        from study.commands.step_times import ASSUMED, parse_band
+
+        assumed = parse_band(assume) if assume else ASSUMED
+        show_scaling(study, storage, parse_counts(gpus), step_times or (), assumed=assumed, as_json=as_json)
 
 
 def launch(
