@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from study.cost.oracle import LayerCost, derive_layers, has_closed_form
 from study.errors import CountError
-from study.models.blocks.sth_ops import implementation
+from study.kernels.choice import implementation
 from study.models.build import build_model
 from study.spec.model import InitSpec, ModelSpec
 from study.spec.record import Cost
