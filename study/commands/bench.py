@@ -248,6 +248,7 @@ def _describe_arm(
         reason=found.reason,
         graph=found.graph,
         note=found.note,
+        sth_layers=dict(found.sth_layers),
         seconds=seconds,
         wall_seconds=tuple(one.wall_seconds for one in found.readings),
         latency_ms=latency,

@@ -5,6 +5,7 @@ choice      which of the ways to run it a network takes
 operator    ``sth::conv``: shapes, gradient, what runs it; :func:`sth_conv` is its front
 library     out of PyTorch's convolutions: runs everywhere
 temporal    convolution over time alone, out of the same
+watching    what ran it
 triton_sth  one fused Triton kernel for GPUs
 native      C++ for CPUs, compiled at first use where there is a compiler
 gradient    of all of them
@@ -15,6 +16,7 @@ from study.kernels.choice import chosen, implementation
 from study.kernels.geometry import Geometry, make_geometry
 from study.kernels.means import pooled_means
 from study.kernels.operator import runs_compiled, runs_fused, sth_conv
+from study.kernels.watching import watch
 
 __all__ = [
     "Geometry",
@@ -25,4 +27,5 @@ __all__ = [
     "runs_compiled",
     "runs_fused",
     "sth_conv",
+    "watch",
 ]

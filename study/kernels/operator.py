@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from study.kernels.library import forward
 from study.kernels.native import kernel
 from study.kernels.native.build import requested
 from study.kernels.native.packing import pack_once
+from study.kernels.watching import note
 
 
 def sth_conv(
@@ -105,39 +105,18 @@ def runs_triton(x: Tensor, geometry: Geometry) -> bool:
 
 
 # Compilers and the environment are asked while torch.compile traces, not by what it makes of it.
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _prefers_compiled(geometry: Geometry, dtype: torch.dtype) -> bool:
     return kernel.prefers(kernel.Layer.of(geometry), dtype)
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _prefers_triton(geometry: Geometry) -> bool:
     if requested() != "triton":
         return False
     from study.kernels.triton_sth import is_supported
 
     return is_supported(geometry)
-
-
-@contextmanager
-def watch() -> Iterator[set[str]]:
-    """What :func:`sth_conv` ran on within the ``with`` statement, in all threads: of ``native``, ``triton`` and
-    ``library``. Networks that do not call it leave nothing.
-    """
-    ran: set[str] = set()
-    _watchers.append(ran)
-    try:
-        yield ran
-    finally:
-        _watchers[:] = [one for one in _watchers if one is not ran]
-
-
-_watchers: list[set[str]] = []
-
-
-def _note(name: str) -> None:
-    for ran in _watchers:
-        ran.add(name)
 
 
 @torch.library.custom_op("sth::conv", mutates_args=())
@@ -162,17 +141,17 @@ def _conv(
     _require(x, bias, alpha_s, alpha_t, frames, geometry)
     if runs_compiled(x, geometry):
         layer = kernel.Layer.of(geometry)
-        _note("native")
+        note("native")
         packed = pack_once(layer, spatial_weight, temporal_weight, x.dtype)
         return kernel.run(layer, x, packed, frames, bias, alpha_s, alpha_t, relu)
     if runs_triton(x, geometry):
         from study.kernels.triton_sth import sth_conv_triton
 
-        _note("triton")
+        note("triton")
         weights = spatial_weight, temporal_weight
         y = sth_conv_triton(x, *weights, bias, alpha_s, alpha_t, frames, geometry, relu)
         return y.contiguous(memory_format=_format(x))
-    _note("library")
+    note("library")
     y = forward(x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, frames, geometry, relu)
     return y.contiguous(memory_format=_format(x))
 

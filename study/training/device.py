@@ -24,7 +24,7 @@ def set_up_arithmetic(training: TrainingSpec, *, threads: int) -> None:
     torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
     # By default every new tensor is then filled with NaN first, which shows a program that reads what it has not
     # written. It takes 4 to 6 % of a step at the laptop's scale.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not training.deterministic
 
 

@@ -44,7 +44,9 @@ class Layer(nn.Module):
     @torch.no_grad()
     def error(self, x: Tensor) -> float:
         """Against the definition with the weights as they are now."""
-        return distance(self(x), reference(x, self.spatial, self.temporal, None, None, None, T, CASE.geometry, False))
+        return distance(
+            self(x), reference(x, self.spatial, self.temporal, None, None, None, T, CASE.geometry, False)
+        )
 
 
 def make_input() -> Tensor:
@@ -134,7 +136,9 @@ def test_nothing_is_kept_of_weights_that_are_gone(kernels: str) -> None:
     assert len(packing._kept) == 1
 
 
-def test_weights_whose_writes_are_not_counted_are_packed_every_time(packings: list[object], kernels: str) -> None:
+def test_weights_whose_writes_are_not_counted_are_packed_every_time(
+    packings: list[object], kernels: str
+) -> None:
     with torch.inference_mode():
         layer, x = Layer(), make_input()
         assert layer.error(x) < 1e-6

@@ -24,7 +24,7 @@ class _Packed:
 
     @property
     def dead(self) -> bool:
-        return any(storage.expired() for storage in self.storages)
+        return any(storage.expired() for storage in self.storages)  # type: ignore[no-untyped-call]
 
 
 _kept: dict[Key, _Packed] = {}
@@ -51,9 +51,9 @@ def pack_once(
         return found.weights
     for old in [other for other, packed in list(_kept.items()) if packed.dead]:
         _kept.pop(old, None)
-    storages = StorageWeakRef(spatial_weight.untyped_storage()), StorageWeakRef(temporal_weight.untyped_storage())
+    first, second = (StorageWeakRef(weight.untyped_storage()) for weight in weights)  # type: ignore[no-untyped-call]
     packed = kernel.pack(layer, *weights, dtype)
-    _kept[key] = _Packed(storages, versions, packed)
+    _kept[key] = _Packed((first, second), versions, packed)
     return packed
 
 

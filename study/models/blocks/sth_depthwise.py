@@ -60,9 +60,7 @@ class DepthwiseSTHConv2d(nn.Module):
         zero_temporal: whether temporal weights start at zero.
     """
 
-    def __init__(
-        self, conv: nn.Conv2d, geometry: Geometry, frames: int, zero_temporal: bool = False
-    ) -> None:
+    def __init__(self, conv: nn.Conv2d, geometry: Geometry, frames: int, zero_temporal: bool = False) -> None:
         super().__init__()
         self.geometry = geometry
         self.frames = frames

@@ -27,7 +27,9 @@ class TemporalKernels(NewLayer):
 
     weight: nn.Parameter
 
-    def __init__(self, out_channels: int, in_channels: int, kernel: int = KERNEL_T, *, zero: bool = False) -> None:
+    def __init__(
+        self, out_channels: int, in_channels: int, kernel: int = KERNEL_T, *, zero: bool = False
+    ) -> None:
         super().__init__()
         self.zero = zero
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, 1))
