@@ -98,7 +98,8 @@ def scatter(weight: Tensor, geometry: Geometry) -> Tensor:
     part, groups = geometry.slice_size, []
     missing = weight.new_zeros(geometry.out_channels // geometry.groups, part, *weight.shape[2:])
     for g, rows in enumerate(weight.chunk(geometry.groups)):
-        groups.append(torch.cat([rows[:, : g * part], missing, rows[:, g * part :]], dim=1))
+        before, after = rows.split([g * part, rows.shape[1] - g * part], dim=1)
+        groups.append(torch.cat([before, missing, after], dim=1))
     return torch.cat(groups)
 
 
@@ -127,11 +128,12 @@ def gather(x: Tensor, geometry: Geometry) -> Tensor:
 
     Pieces are concatenated because that keeps channels-last memory, which selecting by an index does not.
     """
-    part, pieces = geometry.slice_size, []
-    for start in range(0, geometry.in_channels, part):
-        pieces += [x[:, :start], x[:, start + part :]]
-    # An empty piece would cost the memory format.
-    return torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
+    # The gradient of a slice is as large as what it was taken from; those of chunks are joined.
+    slices = x.chunk(geometry.groups, dim=1)
+    return torch.cat(
+        [kept for missing in range(geometry.groups) for g, kept in enumerate(slices) if g != missing],
+        dim=1,
+    )
 
 
 def gathered_inputs(geometry: Geometry, device: torch.device) -> Tensor:

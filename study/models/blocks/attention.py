@@ -45,9 +45,9 @@ class Attention(NewLayer):
     def _squeeze(self, part: Tensor) -> Tensor:
         if self.pool == "max":
             return part.amax(dim=1)
-        # A sum that is then scaled: the gradient of a mean would be written out for every pixel.
+        # A sum that is then divided: the gradient of a mean would be written out for every pixel.
         wide = torch.float32 if part.dtype in (torch.float16, torch.bfloat16) else part.dtype
-        return (part.sum(dim=1, dtype=wide) * (1 / part.shape[1])).to(part.dtype)
+        return (part.sum(dim=1, dtype=wide) / part.shape[1]).to(part.dtype)
 
     def score(self, spatial: Tensor, temporal: Tensor) -> Tensor:
         """Scores (N, 2, C), the spatial ones first, of the pooled parts (N, C)."""
