@@ -117,6 +117,18 @@ def test_a_change_is_seen(change: Callable[[Layer], None], packings: list[object
     assert layer.error(x) < 1e-6
 
 
+def test_layers_are_told_apart(packings: list[object], kernels: str) -> None:
+    layers, x = [Layer(), Layer()], make_input()
+    for _ in range(2):
+        assert all(layer.error(x) < 1e-6 for layer in layers)
+    both = torch.cat([layer.spatial.detach() for layer in layers])
+    for half in both.chunk(2):
+        y = sth_conv(x, half, layers[0].temporal.detach(), **options(CASE))
+        expected = reference(x, half, layers[0].temporal, None, None, None, T, CASE.geometry, False)
+        assert distance(y, expected.detach()) < 1e-6
+    assert len(packings) == 4
+
+
 def test_one_weight_in_two_layers_of_different_strides(kernels: str) -> None:
     x, given = make_input(), make(CASE)
     for stride in ((1, 1), (2, 2)):
