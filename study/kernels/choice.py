@@ -1,9 +1,10 @@
 """Which of the ways to run STH-Conv a network takes.
 
-By default PyTorch's own convolutions, for training and for the scores that are recorded: they need no compiler, so that
-what a trial gives does not hang on what a machine happens to have, and autograd takes its gradient, which at any size
-measured is as fast as or faster than the operator's own. Fused kernels compute the same sums in another order; whoever
-wants a network to be fast and needs no gradients asks for them.
+By default PyTorch's own convolutions, for training and for the scores that are recorded. They need no compiler, so
+that what a trial gives does not hang on what a machine happens to have: kernels of our own compute the same sums in
+another order, and over thousands of steps a rounding grows into another network. What training would gain by them is a
+few percent to a fifth of a layer (``python -m benchmarks.sth_cpu --only training``). Whoever wants a network to be fast
+and needs no gradients asks for them, as ``bench`` does.
 """
 
 from __future__ import annotations
