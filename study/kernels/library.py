@@ -98,7 +98,7 @@ def scatter(weight: Tensor, geometry: Geometry) -> Tensor:
     part, groups = geometry.slice_size, []
     missing = weight.new_zeros(geometry.out_channels // geometry.groups, part, *weight.shape[2:])
     for g, rows in enumerate(weight.chunk(geometry.groups)):
-        before, after = rows.split([g * part, rows.shape[1] - g * part], dim=1)
+        before, after = torch.split(rows, [g * part, rows.shape[1] - g * part], dim=1)
         groups.append(torch.cat([before, missing, after], dim=1))
     return torch.cat(groups)
 
