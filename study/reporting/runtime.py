@@ -106,7 +106,7 @@ def _list_cells(table: RuntimeTable, row: RuntimeRow, notes: Footnotes, hint: st
         assert runtime.latency_ms is not None
         assert runtime.videos_per_s is not None
         also = ("stale",) if row.stale else ()
-        marks = notes.add(show_sentence(runtime.note), _tell_layers(runtime.sth_layers))
+        marks = notes.add(show_sentence(runtime.note), describe_layers(runtime.sth_layers))
         cells.append(Cell(_show(runtime.latency_ms), marks, also=also))
         if _has_wall(table):
             cells.append(Cell(_show(Quartiles.of([1000 * one for one in runtime.wall_seconds])), also=also))
@@ -118,7 +118,7 @@ def _list_cells(table: RuntimeTable, row: RuntimeRow, notes: Footnotes, hint: st
     return cells
 
 
-def _tell_layers(layers: Mapping[Literal["native", "triton", "library"], int]) -> str:
+def describe_layers(layers: Mapping[Literal["native", "triton", "library"], int]) -> str:
     """What ran a network's layers of STH-Conv, in a sentence; "" without any."""
     if not layers:
         return ""
