@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from study.kernels import Geometry, pack_weights, pooled_means, sth_conv
+from study.kernels import Geometry, pooled_means, sth_conv
 from study.models.blocks.attention import CostAttention
 
 Op = Callable[[Tensor], Tensor]
@@ -60,14 +60,13 @@ class Conv:
 
 
 class Sth:
-    """STH-Conv with packed weights."""
+    """STH-Conv; its weights are packed when it runs for the first time."""
 
     def __init__(self, channels: int, stride: int, dtype: torch.dtype, attention: bool = False) -> None:
         shape = Geometry(channels, channels, 4, "hybrid", stride=(stride, stride))
         scale = math.sqrt(2 / (7.5 * channels))
         self.spatial = (torch.randn(shape.spatial_shape) * scale).to(dtype)
         self.temporal = (torch.randn(shape.temporal_shape) * scale).to(dtype)
-        self.packed = pack_weights(self.spatial, self.temporal, groups=4)
         self.bias = torch.zeros(channels)
         self.options = {"frames": FRAMES, "groups": 4, "stride": shape.stride}
         self.attention = CostAttention(channels, "avg").to(dtype) if attention else None
@@ -76,10 +75,8 @@ class Sth:
         alphas: tuple[Tensor, ...] = ()
         if self.attention is not None:
             means = pooled_means(x, self.spatial, self.temporal, **self.options)
-            alphas = self.attention.score(*means).softmax(dim=1).unbind(dim=1)
-        return sth_conv(
-            x, self.spatial, self.temporal, self.bias, *alphas, **self.options, relu=True, packed=self.packed
-        )
+            alphas = self.attention(*means)
+        return sth_conv(x, self.spatial, self.temporal, self.bias, *alphas, **self.options, relu=True)
 
 
 class TwoPlusOne:

@@ -40,6 +40,7 @@ def fabricate_record(
     settings: Mapping[str, str] | None = None,
     code: str | Mapping[str, str] = "c0de",
     against: str | None = None,
+    sth_layers: Mapping[str, Mapping[str, int]] | None = None,
     **conditions: Any,
 ) -> RuntimeRecord:
     """A session that gave ``times`` in seconds by arm; a text is the reason why an arm has none."""
@@ -64,6 +65,7 @@ def fabricate_record(
                 channels=3,
                 classes=174,
                 views=views,
+                sth_layers=dict((sth_layers or {}).get(name, {})),
                 reason=values if isinstance(values, str) else "",
                 seconds=seconds,
                 wall_seconds=tuple(2 * one for one in seconds),

@@ -19,7 +19,7 @@ ROOMS = {
     "study.data": BASE | {"study.spec"},
     "study.models": BASE | {"study.spec", "study.kernels"},
     "study.training": BASE | {"study.spec", "study.data", "study.models"},
-    "study.cost": BASE | {"study.spec", "study.models"},
+    "study.cost": BASE | {"study.spec", "study.kernels", "study.models"},
     "study.running": BASE | {"study.spec", "study.data", "study.models", "study.training", "study.cost"},
     "study.tracking": BASE | {"study.spec"},
     "study.analysis": BASE | {"study.spec"},

@@ -24,7 +24,7 @@ from study.cost.runtime.device import check_device, name_device
 from study.cost.runtime.session import NetworkRuntime, measure_networks
 from study.cost.runtime.workload import NetworkRequest
 from study.errors import SpecError, suggest
-from study.reporting.runtime import build_speed_displays, describe_session, speed_frame
+from study.reporting.runtime import build_speed_displays, describe_layers, describe_session, speed_frame
 from study.running.environment import describe_environment
 from study.running.store import Store
 from study.seeding import derive_seed
@@ -248,6 +248,7 @@ def _describe_arm(
         reason=found.reason,
         graph=found.graph,
         note=found.note,
+        sth_layers=dict(found.sth_layers),
         seconds=seconds,
         wall_seconds=tuple(one.wall_seconds for one in found.readings),
         latency_ms=latency,
@@ -314,10 +315,11 @@ def _print(table: RuntimeTable, rows: Sequence[Row], store: Store, console: Cons
 
 
 def _list_remarks(record: RuntimeRecord) -> list[str]:
-    """Why arms have no times, no graph or no peak, a line each."""
+    """What ran the layers of STH-Conv, and why arms have no times, no graph or no peak, a line each."""
     found = []
     for arm in record.arms:
-        found += [f"{arm.label}: {text}" for text in (arm.reason, arm.note, arm.peak_mem_note) if text]
+        texts = (arm.reason, arm.note, arm.peak_mem_note, describe_layers(arm.sth_layers))
+        found += [f"{arm.label}: {text}" for text in texts if text]
     return found
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
 
 from study.analysis.claims.material import MeasuredSpeed, Untestable
 from study.analysis.claims.speeds import describe_speed
@@ -18,15 +20,17 @@ from study.analysis.runtime import (
 from study.models.backbones import BACKBONES
 from study.reporting.display import Display
 from study.reporting.runtime import build_speed_displays
-from study.running.fingerprint import fingerprint_modules
+from study.running.fingerprint import PACKAGE, fingerprint_modules
 from study.running.store import Store
 from study.spec.record import CodeFingerprint
 from study.spec.resolved import Study
 from study.spec.runtime import RuntimeRecord, load_runtimes
 from study.spec.trial import TrialSettings, derive_digest
 
-COVERED = ("study.models", "study.cost.runtime")
+COVERED = ("study.models", "study.kernels", "study.cost.runtime")
 """Packages whose code decides how fast a network is, and how that is measured."""
+NATIVE = "study.kernels.native"
+"""Package that has sources in C++ beside it, which count for the networks that import it."""
 
 
 def fingerprint_network(settings: TrialSettings) -> CodeFingerprint:
@@ -35,7 +39,18 @@ def fingerprint_network(settings: TrialSettings) -> CodeFingerprint:
     blocks = [model.block, *([model.on_top.block] if model.on_top else [])]
     roots = {block.factory.split(":")[0] for block in blocks if block.factory}
     roots |= {"study.cost.runtime.session", BACKBONES.module(model.backbone)}
-    return fingerprint_modules(frozenset(roots), COVERED)
+    found = fingerprint_modules(frozenset(roots), COVERED)
+    if not any(module.startswith(NATIVE) for module in found.modules):
+        return found
+    modules = found.modules | _digest_native()
+    return CodeFingerprint(digest=derive_digest(modules)[:16], modules=modules)
+
+
+@cache
+def _digest_native() -> dict[str, str]:
+    folder = PACKAGE.joinpath(*NATIVE.split(".")[1:])
+    sources = sorted([*folder.glob("*.cpp"), *folder.glob("*.h")])
+    return {f"{NATIVE}/{path.name}": sha256(path.read_bytes()).hexdigest()[:16] for path in sources}
 
 
 @dataclass(frozen=True)

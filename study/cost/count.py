@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from study.cost.oracle import LayerCost, derive_layers, has_closed_form
 from study.errors import CountError
-from study.models.blocks.sth_ops import implementation
+from study.kernels.choice import implementation
 from study.models.build import build_model
 from study.spec.model import InitSpec, ModelSpec
 from study.spec.record import Cost
@@ -33,7 +33,21 @@ PRODUCTS = frozenset({"conv", "linear", "matmul", "bmm", "addmm", "einsum"})
 ELEMENTWISE = frozenset(
     "aten::" + name
     for name in (
-        *("add", "add_", "sub", "rsub", "mul", "mul_", "lerp", "sum", "mean", "amax", "softmax", "sigmoid"),
+        *(
+            "add",
+            "add_",
+            "sub",
+            "rsub",
+            "mul",
+            "mul_",
+            "div",
+            "lerp",
+            "sum",
+            "mean",
+            "amax",
+            "softmax",
+            "sigmoid",
+        ),
         *("max_pool2d", "avg_pool2d", "index_select"),
         *("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"),
         *("hardtanh_", "tanh", "pad"),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from torch import Tensor
 
@@ -102,6 +102,17 @@ class Geometry:
     def padding(self) -> tuple[int, int]:
         """Zero pixels on each side, (height, width)."""
         return self.spatial_dilation * (self.kernel[1] // 2), self.spatial_dilation * (self.kernel[2] // 2)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`study.kernels.sth_conv` that say the same."""
+        return {
+            "groups": self.groups,
+            "arrangement": self.arrangement,
+            "stride": self.stride,
+            "spatial_dilation": self.spatial_dilation,
+            "temporal_dilation": self.temporal_dilation,
+        }
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """H' and W' of an input of ``height`` x ``width`` pixels."""

@@ -16,15 +16,9 @@ import torch
 from torch import Tensor
 
 from study.kernels.geometry import Geometry
-from study.kernels.library import (
-    gather,
-    gathered_inputs,
-    runs_gathered,
-    scatter,
-    scatter_index,
-    unfold_frames,
-)
+from study.kernels.library import gather, gathered_inputs, runs_gathered, scatter, select
 from study.kernels.native import kernel
+from study.kernels.temporal import unfold_frames
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def _spatial_backward(grad: Tensor, x: Tensor, saved: Saved, into: Tensor | None
     )
     if into is None:
         dense = shape.arrangement == "hybrid" and not gathered
-        return found.gather(1, scatter_index(saved.spatial_weight, shape)) if dense else found
+        return select(found, shape) if dense else found
     if gathered:
         return into.index_add_(1, gathered_inputs(shape, x.device).flatten(), found)
     return into.add_(found)

@@ -1,8 +1,15 @@
 """STH-Conv out of PyTorch's own convolutions: runs everywhere, and is the gradient of every implementation.
 
-The spatial kernels of the hybrid arrangement run as one dense convolution with zeros where kernels are missing,
-or from :data:`GATHER_FROM_CHANNELS` on a CPU as a grouped convolution on gathered channels. The temporal kernels
-run as a 2D convolution on the (T, H*W) view, which in channels-last memory costs no copy.
+The spatial kernels of the hybrid arrangement can be run in two ways that give the same result:
+
+``gathered``
+    one grouped convolution on the input channels copied G times, each time without one slice. It executes
+    exactly the multiply-accumulates of the operator.
+``dense``
+    one ordinary convolution with zeros where kernels are missing. It executes 1 / (1 - p) times as many, in one
+    fast kernel and without a copy of the activations.
+
+The temporal kernels run as a 2D convolution on the (T, H*W) view, which in channels-last memory costs no copy.
 """
 
 from __future__ import annotations
@@ -14,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from study.kernels.geometry import Geometry
+from study.kernels.temporal import temporal_conv
 
 Form = Literal["auto", "dense", "gathered"]
 
@@ -79,42 +87,40 @@ def temporal_part(x: Tensor, weight: Tensor, frames: int, geometry: Geometry) ->
     """O_T of Eq. 2: (N*T, C_i, H, W) to (N*T, C, H', W'), C the rows of ``weight``."""
     if geometry.arrangement == "merge_in":
         x = x[:, : geometry.slice_size]
-    height, width = geometry.stride
-    if geometry.stride != (1, 1):
-        x = x[:, :, ::height, ::width]
-    d = geometry.temporal_dilation
-    y = functional.conv2d(
-        unfold_frames(x, frames),
-        weight,
-        padding=(d * (geometry.kernel[0] // 2), 0),
-        dilation=(d, 1),
-        groups=geometry.groups if geometry.arrangement == "hybrid" else 1,
+    groups = geometry.groups if geometry.arrangement == "hybrid" else 1
+    return temporal_conv(
+        x, weight, frames, stride=geometry.stride, dilation=geometry.temporal_dilation, groups=groups
     )
-    y = torch.unflatten(y.permute(0, 2, 3, 1), 2, x.shape[-2:])
-    return y.flatten(0, 1).permute(0, 3, 1, 2)
-
-
-def unfold_frames(x: Tensor, frames: int) -> Tensor:
-    """(N*T, C, H, W) as (N, C, T, H*W): a view without a copy where ``x`` is channels-last."""
-    return torch.unflatten(x.permute(0, 2, 3, 1), 0, (-1, frames)).flatten(2, 3).permute(0, 3, 1, 2)
 
 
 def scatter(weight: Tensor, geometry: Geometry) -> Tensor:
     """A stored spatial weight of the hybrid arrangement as (C_o, C_i, k_h, k_w), zero where no kernel is."""
-    dense = weight.new_zeros(geometry.out_channels, geometry.in_channels, *weight.shape[2:])
-    return dense.scatter(1, scatter_index(weight, geometry), weight)
+    part, groups = geometry.slice_size, []
+    missing = weight.new_zeros(geometry.out_channels // geometry.groups, part, *weight.shape[2:])
+    for g, rows in enumerate(weight.chunk(geometry.groups)):
+        before, after = torch.split(rows, [g * part, rows.shape[1] - g * part], dim=1)
+        groups.append(torch.cat([before, missing, after], dim=1))
+    return torch.cat(groups)
 
 
-def scatter_index(weight: Tensor, geometry: Geometry) -> Tensor:
-    """The input channel of each entry of a stored spatial weight of the hybrid arrangement, in its shape."""
-    others = gathered_inputs(geometry, weight.device)
-    rows = others.repeat_interleave(geometry.out_channels // geometry.groups, dim=0)
-    return rows[:, :, None, None].expand_as(weight)
+def select(dense: Tensor, geometry: Geometry) -> Tensor:
+    """Of a 2D weight (C_o, C_i, k_h, k_w) the kernels that the hybrid arrangement stores; undoes :func:`scatter`."""
+    part = geometry.slice_size
+    return torch.cat(
+        [
+            torch.cat([rows[:, : g * part], rows[:, (g + 1) * part :]], dim=1)
+            for g, rows in enumerate(dense.chunk(geometry.groups))
+        ]
+    )
 
 
 def runs_gathered(x: Tensor, geometry: Geometry) -> bool:
-    """Whether the gathered form is the faster one."""
-    return x.device.type == "cpu" and geometry.in_channels >= GATHER_FROM_CHANNELS
+    """Whether the gathered form is the faster one.
+
+    On a GPU the dense form is taken at any size: a model of its memory traffic says that the copies cost more
+    than they save. That is not measured.
+    """
+    return x.device.type != "cuda" and geometry.in_channels >= GATHER_FROM_CHANNELS
 
 
 def gather(x: Tensor, geometry: Geometry) -> Tensor:
@@ -122,11 +128,12 @@ def gather(x: Tensor, geometry: Geometry) -> Tensor:
 
     Pieces are concatenated because that keeps channels-last memory, which selecting by an index does not.
     """
-    part, pieces = geometry.slice_size, []
-    for start in range(0, geometry.in_channels, part):
-        pieces += [x[:, :start], x[:, start + part :]]
-    # An empty piece would cost the memory format.
-    return torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
+    # The gradient of a slice is as large as what it was taken from; those of chunks are joined.
+    slices = x.chunk(geometry.groups, dim=1)
+    return torch.cat(
+        [kept for missing in range(geometry.groups) for g, kept in enumerate(slices) if g != missing],
+        dim=1,
+    )
 
 
 def gathered_inputs(geometry: Geometry, device: torch.device) -> Tensor:

@@ -14,6 +14,8 @@ from study.kernels.gradient import Saved, backward
 from study.kernels.library import forward
 from study.kernels.native import kernel
 from study.kernels.native.build import requested
+from study.kernels.native.packing import pack_once
+from study.kernels.watching import note
 
 
 def sth_conv(
@@ -31,7 +33,6 @@ def sth_conv(
     spatial_dilation: int = 1,
     temporal_dilation: int = 1,
     relu: bool = False,
-    packed: Tensor | None = None,
 ) -> Tensor:
     """STH-Conv (STH, section 3.2, Eq. 2 and 3): relu(alpha_S * O_S + alpha_T * O_T + bias).
 
@@ -54,7 +55,6 @@ def sth_conv(
         spatial_dilation: pixels between spatial taps; padded to an equal size.
         temporal_dilation: frames between temporal taps; padded with zero frames.
         relu: whether negative results become zero.
-        packed: :func:`pack_weights` of the same weights, where they do not change between calls. It is trusted.
 
     Returns:
         (N*T, C_o, H', W') with H' = ceil(H / s_h), in the memory format of ``x``.
@@ -73,7 +73,6 @@ def sth_conv(
         bias,
         alpha_s,
         alpha_t,
-        packed,
         frames,
         groups,
         arrangement,
@@ -85,28 +84,9 @@ def sth_conv(
     return result
 
 
-def pack_weights(
-    spatial_weight: Tensor,
-    temporal_weight: Tensor,
-    *,
-    groups: int,
-    arrangement: str = "hybrid",
-    dtype: torch.dtype | None = None,
-) -> Tensor | None:
-    """The weights as the compiled kernels of this machine read them, for ``packed`` of :func:`sth_conv`.
-
-    Packing takes a few percent of the time of a layer; for weights that do not change it is done once. The
-    result is bytes, holds for one dtype and one kind of CPU, and does not follow later changes of the weights.
-
-    Returns:
-        Bytes, or None where compiled kernels would not run.
-    """
-    geometry = make_geometry(spatial_weight, temporal_weight, groups, arrangement)
-    layer = kernel.Layer.of(geometry)
-    dtype = dtype or spatial_weight.dtype
-    if spatial_weight.device.type != "cpu" or not kernel.prefers(layer, dtype):
-        return None
-    return kernel.pack(layer, spatial_weight, temporal_weight, dtype)
+def runs_fused(x: Tensor, geometry: Geometry) -> bool:
+    """Whether :func:`sth_conv` runs this on kernels that do all of a layer at once."""
+    return runs_compiled(x, geometry) or runs_triton(x, geometry)
 
 
 def runs_compiled(x: Tensor, geometry: Geometry) -> bool:
@@ -115,13 +95,24 @@ def runs_compiled(x: Tensor, geometry: Geometry) -> bool:
         x.device.type == "cpu"
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
-        and kernel.prefers(kernel.Layer.of(geometry), x.dtype)
+        and _prefers_compiled(geometry, x.dtype)
     )
 
 
 def runs_triton(x: Tensor, geometry: Geometry) -> bool:
     """Whether :func:`sth_conv` runs this on the Triton kernel."""
-    if x.device.type != "cuda" or requested() != "triton":
+    return x.device.type == "cuda" and _prefers_triton(geometry)
+
+
+# Compilers and the environment are asked while torch.compile traces, not by what it makes of it.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _prefers_compiled(geometry: Geometry, dtype: torch.dtype) -> bool:
+    return kernel.prefers(kernel.Layer.of(geometry), dtype)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _prefers_triton(geometry: Geometry) -> bool:
+    if requested() != "triton":
         return False
     from study.kernels.triton_sth import is_supported
 
@@ -136,7 +127,6 @@ def _conv(
     bias: Tensor | None,
     alpha_s: Tensor | None,
     alpha_t: Tensor | None,
-    packed: Tensor | None,
     frames: int,
     groups: int,
     arrangement: str,
@@ -151,15 +141,17 @@ def _conv(
     _require(x, bias, alpha_s, alpha_t, frames, geometry)
     if runs_compiled(x, geometry):
         layer = kernel.Layer.of(geometry)
-        if packed is None:
-            packed = kernel.pack(layer, spatial_weight, temporal_weight, x.dtype)
+        note("native")
+        packed = pack_once(layer, spatial_weight, temporal_weight, x.dtype)
         return kernel.run(layer, x, packed, frames, bias, alpha_s, alpha_t, relu)
     if runs_triton(x, geometry):
         from study.kernels.triton_sth import sth_conv_triton
 
+        note("triton")
         weights = spatial_weight, temporal_weight
         y = sth_conv_triton(x, *weights, bias, alpha_s, alpha_t, frames, geometry, relu)
         return y.contiguous(memory_format=_format(x))
+    note("library")
     y = forward(x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, frames, geometry, relu)
     return y.contiguous(memory_format=_format(x))
 
@@ -172,7 +164,6 @@ def _(
     bias: Tensor | None,
     alpha_s: Tensor | None,
     alpha_t: Tensor | None,
-    packed: Tensor | None,
     frames: int,
     groups: int,
     arrangement: str,
@@ -250,7 +241,7 @@ def _(
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, _, *options, relu = inputs
+    x, spatial_weight, temporal_weight, bias, alpha_s, alpha_t, *options, relu = inputs
     # What ReLU let through is told by its result, which the next layer keeps anyway.
     ctx.save_for_backward(x, spatial_weight, temporal_weight, alpha_s, alpha_t, output if relu else None)
     ctx.options = options
@@ -263,7 +254,7 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     gradients = [tensor if need else None for tensor, need in zip(found, needed, strict=True)]
     if gradients[3] is not None:
         gradients[3] = gradients[3].to(ctx.bias_dtype)
-    return (*gradients, *([None] * 8))
+    return (*gradients, *([None] * 7))
 
 
 _conv.register_autograd(_differentiate, setup_context=_setup)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pandas as pd
 
@@ -14,6 +16,11 @@ from study.reporting.signs import ABSENT, SIGNS
 from study.spec.runtime import Quartiles, RuntimeRecord
 
 MEASURED, PUBLISHED, CHECK = "measured here", "published, GTX 1080 Ti, batch 16", "against the print"
+KERNELS = {
+    "native": "our compiled kernels for CPUs",
+    "triton": "our Triton kernel",
+    "library": "PyTorch's convolutions",
+}
 NAME = "speed"
 """End of the names of these tables' files."""
 
@@ -99,7 +106,8 @@ def _list_cells(table: RuntimeTable, row: RuntimeRow, notes: Footnotes, hint: st
         assert runtime.latency_ms is not None
         assert runtime.videos_per_s is not None
         also = ("stale",) if row.stale else ()
-        cells.append(Cell(_show(runtime.latency_ms), notes.add(show_sentence(runtime.note)), also=also))
+        marks = notes.add(show_sentence(runtime.note), describe_layers(runtime.sth_layers))
+        cells.append(Cell(_show(runtime.latency_ms), marks, also=also))
         if _has_wall(table):
             cells.append(Cell(_show(Quartiles.of([1000 * one for one in runtime.wall_seconds])), also=also))
         cells.append(Cell(_show(runtime.videos_per_s), also=also))
@@ -108,6 +116,17 @@ def _list_cells(table: RuntimeTable, row: RuntimeRow, notes: Footnotes, hint: st
     if table.published is not None:
         cells += _published_cells(table, row, is_reference)
     return cells
+
+
+def describe_layers(layers: Mapping[Literal["native", "triton", "library"], int]) -> str:
+    """What ran a network's layers of STH-Conv, in a sentence; "" without any."""
+    if not layers:
+        return ""
+    total = sum(layers.values())
+    shares = [
+        KERNELS[name] + (f" ({count} of {total})" if count < total else "") for name, count in layers.items()
+    ]
+    return f"Layers of STH-Conv ran on {' and '.join(shares)}."
 
 
 def _could_be_measured(table: RuntimeTable, row: RuntimeRow) -> bool:
@@ -222,6 +241,7 @@ def _describe_row(table: RuntimeTable, row: RuntimeRow) -> dict[str, object]:
         **_spread("wall_ms", wall),
         **_spread("videos_per_s", runtime.videos_per_s if runtime else None),
         "peak_mem_gib": runtime.peak_mem_gib if runtime else None,
+        "sth_layers": json.dumps(runtime.sth_layers) if runtime and runtime.sth_layers else None,
         "against": table.against,
         **_spread("speed_ratio", ratio.ratio if ratio else None),
         "order": ratio.order if ratio else None,

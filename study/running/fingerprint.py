@@ -19,8 +19,16 @@ from study.spec.record import CodeFingerprint
 from study.spec.trial import TrialSettings
 
 PACKAGE = Path(study.__file__).parent
-COVERED = ("study.models", "study.data", "study.training", "study.scores", "study.seeding")
-"""Packages whose code can change a trial's result; the schema enters through the resolved settings."""
+COVERED = (
+    "study.models",
+    *(f"study.kernels.{name}" for name in ("choice", "geometry", "library", "temporal")),
+    "study.data",
+    "study.training",
+    "study.scores",
+    "study.seeding",
+)
+"""Packages and modules whose code can change a trial's result; the schema enters through the resolved settings.
+The rest of ``study.kernels``, C++ among it, runs in no trial: trials take PyTorch's convolutions."""
 
 
 def fingerprint_code(settings: TrialSettings) -> CodeFingerprint:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from study.errors import ModelError
-from study.kernels import library, pack_weights, pooled_means, runs_compiled, sth_conv
+from study.kernels import library, pooled_means, runs_compiled, sth_conv
 from study.kernels.native import build, kernel
 from tests.kernels.cases import CASES, HALVED, Case, T, distance, make, options
 from tests.kernels.reference import reference, spatial_taps, temporal_taps
@@ -112,7 +112,7 @@ def test_operator_is_registered_as_pytorch_wants_it() -> None:
         for weighted in weightings(case):
             given = make(case, weighted=weighted)
             tensors = [None if t is None else t.requires_grad_() for t in given.all]
-            torch.library.opcheck(torch.ops.sth.conv, (*tensors, None, *options(case).values(), True))
+            torch.library.opcheck(torch.ops.sth.conv, (*tensors, *options(case).values(), True))
 
 
 def test_compiles_without_breaks_and_exports() -> None:
@@ -129,22 +129,6 @@ def test_compiles_without_breaks_and_exports() -> None:
     program = torch.export.export(Block(), given.all)
     assert any(node.target is torch.ops.sth.conv.default for node in program.graph.nodes)
     assert torch.equal(program.module()(*given.all), expected)
-
-
-@pytest.mark.parametrize("kernels", ["avx512", "avx512_bf16"], indirect=True)
-def test_packed_weights(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = CASES[1]
-    given = make(case)
-    packed = pack_weights(given.spatial_weight, given.temporal_weight, groups=4)
-    expected = sth_conv(*given.all, **options(case))
-    assert torch.equal(sth_conv(*given.all, **options(case), packed=packed), expected)
-    spoiled = given.spatial_weight * 2
-    assert torch.equal(
-        sth_conv(given.x, spoiled, *given.all[2:], **options(case), packed=packed), expected
-    ), "packed weights are not what ran"
-    monkeypatch.setenv("STH_KERNELS", "avx2")
-    with pytest.raises(ModelError, match="packed for another"):
-        sth_conv(*given.all, **options(case), packed=packed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -222,7 +206,6 @@ def test_switched_off_it_runs_on_pytorch(monkeypatch: pytest.MonkeyPatch) -> Non
     given = make(case)
     monkeypatch.setenv("STH_KERNELS", "off")
     assert not runs_compiled(given.x, case.geometry)
-    assert pack_weights(given.spatial_weight, given.temporal_weight, groups=4) is None
     y = sth_conv(*given.all, **options(case))
     assert distance(y, reference(*given.all, T, case.geometry, relu=False)) < 1e-6
     monkeypatch.setenv("STH_KERNELS", "fast")

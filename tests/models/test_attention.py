@@ -80,21 +80,36 @@ def test_formula(structure: str) -> None:
     for parameter in attention.parameters():
         torch.nn.init.normal_(parameter)
     spatial, temporal = torch.randn(2, 3, 10, 8, dtype=torch.float64)
-    ours = attention(spatial, temporal)
+    ours = attention(*attention.squeeze(spatial, temporal))
     theirs = by_hand(structure, attention.state_dict(), spatial.mean(1), temporal.mean(1))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
-def test_max_pooling() -> None:
-    attention = build_attention("se_pair", 8, "max")
-    part = torch.randn(3, 10, 8)
-    assert torch.equal(attention.squeeze(part), part.max(dim=1).values)
+@pytest.mark.parametrize("structure", BUDGETS)
+def test_max_pooling(structure: str) -> None:
+    """Of each part, or of their sum where the structure weighs that."""
+    attention = build_attention(structure, 8, "max")
+    spatial, temporal = torch.randn(2, 3, 10, 8)
+    expected = [part.max(dim=1).values for part in (spatial, temporal)]
+    if structure in ("sk_r2", "fc_sigmoid"):
+        expected = [(spatial + temporal).max(dim=1).values]
+    pooled = attention.squeeze(spatial, temporal)
+    assert len(pooled) == len(expected)
+    assert all(torch.equal(one, other) for one, other in zip(pooled, expected, strict=True))
+    assert attention(*pooled)[1].shape == (3, 8)
+
+
+def test_means_do_not_overflow_in_half_precision() -> None:
+    """The sum of the pixels of a clip is beyond what float16 holds."""
+    part = torch.full((1, 70000, 4), 2.0, dtype=torch.float16)
+    means = build_attention("cost", 4, "avg").squeeze(part, part)
+    assert all(torch.equal(mean, torch.full((1, 4), 2.0, dtype=torch.float16)) for mean in means)
 
 
 def test_starts_near_one_half() -> None:
     attention = build_attention("cost", 64, "avg")
     attention.init_parameters(torch.Generator().manual_seed(0))
-    alpha_s, alpha_t = attention(torch.randn(2, 10, 64), torch.randn(2, 10, 64))
+    alpha_s, alpha_t = attention(torch.randn(2, 64), torch.randn(2, 64))
     torch.testing.assert_close(alpha_s + alpha_t, torch.ones(2, 64))
     assert (alpha_s - 0.5).abs().max() < 0.01
     weight = attention.shared.weight

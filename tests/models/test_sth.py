@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from study.errors import ModelError
+from study.kernels import Geometry, implementation
+from study.kernels.library import runs_gathered
 from study.models.blocks.sth import STHConv2d, build_sth
-from study.models.blocks.sth_ops import choose, implementation
 from study.models.placement import Site
 from study.spec.blocks import STHBlock
 
@@ -229,12 +231,24 @@ def test_a_convolution_that_cannot_take_it_is_refused(conv: nn.Conv2d, message: 
         build_sth(STHBlock(type="sth"), make_site(conv), FRAMES)
 
 
-def test_implementation_is_chosen_by_channels_and_can_be_forced() -> None:
-    small = build_sth(STHBlock(type="sth"), make_site(nn.Conv2d(64, 64, 3, padding=1)), FRAMES).geometry
-    large = build_sth(STHBlock(type="sth"), make_site(nn.Conv2d(256, 256, 3, padding=1)), FRAMES).geometry
-    cpu = torch.device("cpu")
-    assert (choose(small, cpu), choose(large, cpu)) == ("dense", "gathered")
-    assert choose(large, torch.device("cuda")) == "dense"
-    with implementation("gathered"):
-        assert choose(small, cpu) == "gathered"
-    assert choose(small, cpu) == "dense"
+def test_the_form_is_chosen_by_channels_and_device() -> None:
+    small, large = (Geometry(channels, channels, 4, "hybrid") for channels in (64, 256))
+    assert (runs_gathered(torch.empty(0), small), runs_gathered(torch.empty(0), large)) == (False, True)
+    # What a CPU would execute is counted without one (study.cost.count).
+    assert runs_gathered(torch.empty(0, device="meta"), large)
+
+
+def test_a_form_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, _ = make_block(STHBlock(type="sth"))
+    groups, conv2d = [], nn.functional.conv2d
+
+    def spy(*args: Any, **options: Any) -> Tensor:
+        groups.append(options.get("groups", args[-1]))
+        return conv2d(*args, **options)
+
+    monkeypatch.setattr(nn.functional, "conv2d", spy)
+    for how in ("dense", "gathered", "library", "fused"):
+        with implementation(how):
+            block(torch.randn(FRAMES, C_I, 5, 5, dtype=torch.float64))
+    temporal = 4
+    assert groups == [1, temporal, 4, temporal, 1, temporal, 1, temporal]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from study.errors import ModelError
+from study.kernels import implementation
 from study.models.blocks.sth import build_sth
 from study.models.blocks.sth_depthwise import DepthwiseSTHConv2d
-from study.models.blocks.sth_ops import implementation
 from study.models.placement import Site
 from study.spec.blocks import STHBlock
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from study.analysis.published import load_published
@@ -55,6 +57,28 @@ def test_measured_and_printed_stand_in_columns_of_their_own() -> None:
     reference = read_row(display, "TSM 8f (reference)")
     assert reference[MEASURED, "speed over TSM 8f"].text == "1"
     assert display.rows[display.baseline or 0][0].text == "TSM 8f (reference)"
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [
+        ({"native": 16}, "Layers of STH-Conv ran on our compiled kernels for CPUs."),
+        ({"library": 16}, "Layers of STH-Conv ran on PyTorch's convolutions."),
+        (
+            {"native": 12, "library": 4},
+            "Layers of STH-Conv ran on our compiled kernels for CPUs (12 of 16) and PyTorch's convolutions (4 of 16).",
+        ),
+    ],
+)
+def test_what_ran_sth_conv_is_named(layers: dict[str, int], text: str) -> None:
+    table = make_table(sth_layers={"STH 8f": layers})
+    display = show(table)
+    (mark,) = read_row(display, "STH 8f")[MEASURED, "latency, ms"].notes
+    assert display.notes[mark - 1] == text
+    assert read_row(display, "TSM 8f (reference)")[MEASURED, "latency, ms"].notes == ()
+    frame = speed_frame(table).set_index("arm")
+    assert json.loads(frame.loc["STH 8f", "sth_layers"]) == layers
+    assert pd.isna(frame.loc["TSM 8f", "sth_layers"])
 
 
 def test_a_ratio_that_meets_the_print_agrees() -> None:

@@ -54,6 +54,22 @@ def test_a_trial_covers_its_own_block_and_not_the_others() -> None:
     assert not [name for name in hybrid if name.startswith(elsewhere)]
 
 
+def test_of_the_kernels_that_counts_which_runs_in_trials() -> None:
+    """PyTorch's convolutions and what chooses them; nothing that is compiled, and nothing for arms without STH-Conv."""
+    arms = {arm.name: arm.settings for arm in load_study(["table7"]).experiments[0].arms}
+
+    def kernels(arm: str) -> set[str]:
+        return {name for name in fingerprint_code(arms[arm]).modules if name.startswith("study.kernels")}
+
+    over_time = {"study.kernels.temporal"}
+    shared = over_time | {f"study.kernels.{name}" for name in ("choice", "geometry", "library")}
+    for arm in ("STH merge", "STH hybrid", "STH hybrid+attention"):
+        assert kernels(arm) == shared
+    assert kernels("(2+1)D parallel") == over_time
+    shift = load_study(["table9"]).experiments[0].arm("TSM 8f").settings
+    assert not [name for name in fingerprint_code(shift).modules if "kernels" in name]
+
+
 def test_changes_are_named() -> None:
     before = CodeFingerprint(digest="a", modules={"study.a": "1", "study.b": "1"})
     now = CodeFingerprint(digest="b", modules={"study.a": "2", "study.c": "1"})

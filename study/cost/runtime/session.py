@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from study.cost.runtime.device import check_device
 from study.cost.runtime.memory import Peak, choose_gauge
 from study.cost.runtime.rounds import Progress, describe_failure, measure_rounds
 from study.cost.runtime.workload import NetworkRequest, Workload, prepare
+from study.kernels.choice import implementation
 from study.spec.runtime import RuntimeConditions
 
 
@@ -26,6 +27,7 @@ class NetworkRuntime:
     graph: bool | None = None
     note: str = ""
     reason: str = ""
+    sth_layers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,7 +78,7 @@ def measure_networks(
             _release(conditions.device)
             prepared(request.name)
         steps = {name: workload.step for name, workload in workloads.items()}
-        about = {name: (one.peak, one.graph, one.note) for name, one in workloads.items()}
+        about = {name: (one.peak, one.graph, one.note, "", one.sth_layers) for name, one in workloads.items()}
         # From here on the steps alone keep networks alive, so that one that fails gives its memory back.
         workloads.clear()
         measured = measure_rounds(
@@ -85,22 +87,30 @@ def measure_networks(
         steps.clear()
     _release(conditions.device)
     session.orders = measured.orders
-    for name, (peak, graph, note) in about.items():
+    for name, rest in about.items():
         if name in measured.failures:
             session.networks[name] = NetworkRuntime(reason=measured.failures[name])
         else:
-            session.networks[name] = NetworkRuntime(tuple(measured.readings[name]), peak, graph, note)
+            session.networks[name] = NetworkRuntime(tuple(measured.readings[name]), *rest)
     return session
 
 
 @contextmanager
 def _arithmetic(conditions: RuntimeConditions, networks: int) -> Iterator[None]:
-    """Threads and libraries as the conditions say; afterwards as they were."""
+    """Threads and libraries as the conditions say; afterwards as they were.
+
+    A forward pass runs on the fastest kernels that there are, as whoever uses a network would have it; training on
+    those that it always runs on (:mod:`study.kernels.choice`).
+    """
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     torch.set_num_threads(conditions.threads)
     torch.backends.cudnn.benchmark = True
     try:
-        with torch.random.fork_rng(), _compiling(networks) if conditions.compile else _plain():
+        with (
+            torch.random.fork_rng(),
+            implementation("fused" if conditions.mode == "inference" else "library"),
+            _compiling(networks) if conditions.compile else _plain(),
+        ):
             yield
     finally:
         torch.set_num_threads(threads)

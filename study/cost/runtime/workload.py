@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from study.cost.runtime.clocks import Step
 from study.cost.runtime.memory import Gauge, Peak, sum_storage
+from study.kernels.geometry import Geometry
+from study.kernels.watching import watch
 from study.models.build import build_model
 from study.spec.model import InitSpec, ModelSpec
 from study.spec.runtime import RuntimeConditions
@@ -54,6 +56,7 @@ class Workload:
         peak: memory that it takes.
         graph: whether ``step`` replays a CUDA graph; None on a CPU.
         note: why it does not.
+        sth_layers: layers of STH-Conv by what runs them: ``native``, ``triton`` or ``library``.
         held: what has to stay alive for it.
     """
 
@@ -61,6 +64,7 @@ class Workload:
     peak: Peak
     graph: bool | None = None
     note: str = ""
+    sth_layers: Mapping[str, int] = field(default_factory=dict)
     held: tuple[object, ...] = ()
 
 
@@ -75,12 +79,12 @@ def prepare(request: NetworkRequest, conditions: RuntimeConditions, gauge: Gauge
     held = [clip, *network.parameters(), *network.buffers()]
     if conditions.mode == "inference":
         step = _make_forward(run, clip)
-        step()
+        ran = _run_watched(step, network)
     else:
         labels = torch.arange(conditions.batch, device=clip.device) % request.num_classes
         optimizer = _build_optimizer(network, request.optimizer)
         step = _make_training_step(run, clip, labels, optimizer, conditions)
-        step()
+        ran = _run_watched(step, network)
         held += [one.grad for one in network.parameters() if one.grad is not None]
         held += [one for state in optimizer.state.values() for one in state.values() if torch.is_tensor(one)]
     own = sum_storage(held)
@@ -89,12 +93,28 @@ def prepare(request: NetworkRequest, conditions: RuntimeConditions, gauge: Gauge
     if peak.gib is not None:
         peak = Peak(own + peak.gib)
     if conditions.device == "cpu":
-        return Workload(step, peak)
+        return Workload(step, peak, sth_layers=ran)
     if conditions.mode == "training" and conditions.dtype == "fp16":
         return Workload(
-            step, peak, graph=False, note="loss scaling asks the GPU whether gradients are finite"
+            step,
+            peak,
+            graph=False,
+            note="loss scaling asks the GPU whether gradients are finite",
+            sth_layers=ran,
         )
-    return _capture(step, peak)
+    return replace(_capture(step, peak), sth_layers=ran)
+
+
+def _run_watched(step: Step, network: nn.Module) -> dict[str, int]:
+    """Run ``step``; the layers of STH-Conv in ``network`` by what ran them. What is no call of the operator ran on
+    PyTorch's convolutions.
+    """
+    layers = sum(isinstance(getattr(one, "geometry", None), Geometry) for one in network.modules())
+    with watch() as ran:
+        step()
+    fused = {name: ran[name] for name in ("native", "triton") if ran[name]}
+    rest = layers - sum(fused.values())
+    return fused | ({"library": rest} if rest else {})
 
 
 def _build(request: NetworkRequest, conditions: RuntimeConditions) -> tuple[nn.Module, Tensor]:

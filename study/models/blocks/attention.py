@@ -24,20 +24,30 @@ WEIGHT_STD = 0.01
 
 
 class Attention(NewLayer):
-    """Base of the structures: from the parts, (N, T*H*W, C) each, to (alpha_S, alpha_T), (N, C) each."""
+    """Base of the structures: from the pooled parts, (N, C) each, to (alpha_S, alpha_T), (N, C) each."""
 
     def __init__(self, pool: Pool) -> None:
         super().__init__()
         self.pool = pool
 
-    def forward(self, spatial: Tensor, temporal: Tensor) -> tuple[Tensor, Tensor]:
-        scores = self.score(self.squeeze(spatial), self.squeeze(temporal))
+    def forward(self, *pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients for what :meth:`squeeze` gives, or, where the pool is the average, for the means of the parts
+        however they were found.
+        """
+        scores = self.score(*pooled)
         alpha_s, alpha_t = scores.softmax(dim=1).unbind(dim=1)
         return alpha_s, alpha_t
 
-    def squeeze(self, part: Tensor) -> Tensor:
-        """Pool over time and space: (N, T*H*W, C) to (N, C)."""
-        return part.mean(dim=1) if self.pool == "avg" else part.amax(dim=1)
+    def squeeze(self, spatial: Tensor, temporal: Tensor) -> tuple[Tensor, ...]:
+        """Pool both parts, (N, T*H*W, C), over time and space: (N, C) each."""
+        return self._squeeze(spatial), self._squeeze(temporal)
+
+    def _squeeze(self, part: Tensor) -> Tensor:
+        if self.pool == "max":
+            return part.amax(dim=1)
+        # A sum that is then divided: the gradient of a mean would be written out for every pixel.
+        wide = torch.float32 if part.dtype in (torch.float16, torch.bfloat16) else part.dtype
+        return (part.sum(dim=1, dtype=wide) / part.shape[1]).to(part.dtype)
 
     def score(self, spatial: Tensor, temporal: Tensor) -> Tensor:
         """Scores (N, 2, C), the spatial ones first, of the pooled parts (N, C)."""
@@ -112,9 +122,16 @@ class SumAttention(Attention):
         super().__init__(pool)
         self.path = path
 
-    def forward(self, spatial: Tensor, temporal: Tensor) -> tuple[Tensor, Tensor]:
-        alpha_t: Tensor = self.path(self.squeeze(spatial + temporal)).sigmoid()
+    def forward(self, *pooled: Tensor) -> tuple[Tensor, Tensor]:
+        total = pooled[0] if len(pooled) == 1 else pooled[0] + pooled[1]
+        alpha_t: Tensor = self.path(total).sigmoid()
         return 1 - alpha_t, alpha_t
+
+    def squeeze(self, spatial: Tensor, temporal: Tensor) -> tuple[Tensor, ...]:
+        """The mean of a sum is the sum of the means; its largest value is not that of the parts."""
+        if self.pool == "avg":
+            return super().squeeze(spatial, temporal)
+        return (self._squeeze(spatial + temporal),)
 
 
 def _sk_attention(channels: int, pool: Pool) -> Attention:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from study.models.blocks.temporal import TemporalKernels, temporal_conv
+from study.kernels.temporal import temporal_conv
+from study.models.blocks.temporal import TemporalKernels
 
 
 class ChannelwiseTemporal(TemporalKernels):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from study.kernels.temporal import temporal_conv
 from study.models.blocks.geometry import require_same_padding
-from study.models.blocks.temporal import temporal_conv
 from study.models.blocks.views import clip_view, frame_view
 from study.models.initialization import NewLayer, kaiming_
 from study.models.placement import Site

@@ -9,6 +9,9 @@ With G = 1 / p, the output channels form G contiguous groups and the input chann
 group g the slice g is temporal (Fig. 2 and 3a). The other arrangements are two readings of Fig. 3b, which the
 paper calls merge. The parts can be weighted by attention (Eq. 3, :mod:`study.models.blocks.attention`).
 Zero padding in time is our assumption; the paper does not state it.
+
+What runs it is :mod:`study.kernels`; here is what it is made of. Training and the scores of trials take PyTorch's own
+convolutions, always (:mod:`study.kernels.choice` says why); fused kernels run within ``implementation("fused")``.
 """
 
 from __future__ import annotations
@@ -17,17 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from study.errors import ModelError
+from study.kernels.choice import chosen
+from study.kernels.geometry import Geometry
+from study.kernels.library import Form, forward, select, spatial_part, temporal_part
+from study.kernels.means import pooled_means
+from study.kernels.operator import runs_fused, sth_conv
 from study.models.blocks.attention import Attention, build_attention
 from study.models.blocks.geometry import require_dense, require_same_padding
 from study.models.blocks.sth_depthwise import build_depthwise_sth, is_depthwise
-from study.models.blocks.sth_ops import (
-    STHGeometry,
-    gather_hybrid,
-    hybrid_inputs,
-    spatial_part,
-    temporal_part,
-)
-from study.models.blocks.temporal import TemporalKernels, flatten_clips, refold_clips
+from study.models.blocks.temporal import KERNEL_T, TemporalKernels, flatten_clips, refold_clips
 from study.models.placement import Site
 from study.spec.blocks import STHBlock
 
@@ -36,24 +37,17 @@ class SpatialKernels(nn.Module):
     """O_S. The weights that exist are those of a 2D convolution at the same (output, input) channels."""
 
     weight: nn.Parameter
-    inputs: Tensor | None
 
-    def __init__(self, conv: nn.Conv2d, geometry: STHGeometry) -> None:
+    def __init__(self, conv: nn.Conv2d, geometry: Geometry) -> None:
         super().__init__()
         weight = conv.weight.detach()
-        inputs = hybrid_inputs(geometry) if geometry.arrangement == "hybrid" else None
-        self.register_buffer("inputs", inputs, persistent=False)
-        if inputs is not None:
-            kept = gather_hybrid(weight, inputs)
+        if geometry.arrangement == "hybrid":
+            kept = select(weight, geometry)
         elif geometry.arrangement == "merge_in":
             kept = weight[:, geometry.slice_size :]
         else:
-            kept = weight[geometry.temporal_channels[0] :]
+            kept = weight[geometry.temporal_outputs :]
         self.weight = nn.Parameter(kept.clone())
-        self.geometry = geometry
-
-    def forward(self, x: Tensor) -> Tensor:
-        return spatial_part(x, self.weight, self.geometry, self.inputs)
 
 
 class STHConv2d(nn.Module):
@@ -70,7 +64,7 @@ class STHConv2d(nn.Module):
     def __init__(
         self,
         conv: nn.Conv2d,
-        geometry: STHGeometry,
+        geometry: Geometry,
         frames: int,
         attention: Attention | None = None,
         zero_temporal: bool = False,
@@ -79,27 +73,39 @@ class STHConv2d(nn.Module):
         self.geometry = geometry
         self.frames = frames
         self.spatial = SpatialKernels(conv, geometry)
-        self.temporal = TemporalKernels(*geometry.temporal_channels, zero=zero_temporal)
+        self.temporal = TemporalKernels(*geometry.temporal_shape[:2], zero=zero_temporal)
         self.attention = attention
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        spatial = self.spatial(x)
-        temporal = temporal_part(x, self.temporal.weight, self.geometry, self.frames)
-        if self.geometry.arrangement == "merge_out":
-            y = torch.cat([temporal, spatial], dim=1)
-        elif self.attention is None:
-            y = spatial + temporal
-        else:
-            y = self._weigh(spatial, temporal, self.attention)
-        return y if self.bias is None else y + self.bias[:, None, None].to(y.dtype)
+        # Fused kernels have no sums of the parts to take the largest from.
+        pools = self.attention is None or self.attention.pool == "avg"
+        without_gradient = not (self.training or torch.is_grad_enabled())
+        if chosen() == "fused" and without_gradient and pools and runs_fused(x, self.geometry):
+            return self._run_fused(x)
+        if self.attention is not None:
+            return self._weigh(x, self.attention)
+        weights = self.spatial.weight, self.temporal.weight
+        return forward(x, *weights, self.bias, None, None, self.frames, self.geometry, False, _choose_form())
 
-    def _weigh(self, spatial: Tensor, temporal: Tensor, attention: Attention) -> Tensor:
+    def _weigh(self, x: Tensor, attention: Attention) -> Tensor:
         """Eq. 3. As alpha_S = 1 - alpha_T, it is one interpolation between the parts."""
+        spatial = spatial_part(x, self.spatial.weight, self.geometry, _choose_form())
+        temporal = temporal_part(x, self.temporal.weight, self.frames, self.geometry)
         parts = flatten_clips(spatial, self.frames), flatten_clips(temporal, self.frames)
-        _, alpha_t = attention(*parts)
+        _, alpha_t = attention(*attention.squeeze(*parts))
         weight = alpha_t[:, None].to(spatial.dtype)  # autocast on a GPU computes a softmax in float32
-        return refold_clips(torch.lerp(*parts, weight), spatial.shape)
+        y = refold_clips(torch.lerp(*parts, weight), spatial.shape)
+        return y if self.bias is None else y.add_(self.bias[:, None, None].to(y.dtype))
+
+    def _run_fused(self, x: Tensor) -> Tensor:
+        """In one pass: coefficients come from means that need no parts."""
+        shape = self.geometry
+        weights = self.spatial.weight, self.temporal.weight
+        alphas: tuple[Tensor, ...] = ()
+        if self.attention is not None:
+            alphas = self.attention(*pooled_means(x, *weights, frames=self.frames, **shape.options))
+        return sth_conv(x, *weights, self.bias, *alphas, frames=self.frames, **shape.options)
 
     def extra_repr(self) -> str:
         shape = self.geometry
@@ -107,6 +113,12 @@ class STHConv2d(nn.Module):
             f"{shape.in_channels}, {shape.out_channels}, p=1/{shape.groups}, {shape.arrangement}, "
             f"stride={shape.stride}, dilation=(t={shape.temporal_dilation}, s={shape.spatial_dilation})"
         )
+
+
+def _choose_form() -> Form:
+    """What :func:`study.kernels.implementation` asks for of PyTorch's convolutions."""
+    asked = chosen()
+    return asked if asked == "dense" or asked == "gathered" else "auto"
 
 
 def build_sth(spec: STHBlock, site: Site, frames: int) -> nn.Module:
@@ -121,13 +133,13 @@ def build_sth(spec: STHBlock, site: Site, frames: int) -> nn.Module:
     spatial_dilation, temporal_dilation = _dilations(spec, site)
     if spec.p == 0:
         return _dilated(conv, spatial_dilation)
-    geometry = STHGeometry(
+    geometry = Geometry(
         in_channels=conv.in_channels,
         out_channels=conv.out_channels,
         groups=spec.p.denominator,
         arrangement=spec.arrangement,
+        kernel=(KERNEL_T, conv.kernel_size[0], conv.kernel_size[1]),
         stride=(conv.stride[0], conv.stride[1]),
-        padding=(int(conv.padding[0]) * spatial_dilation, int(conv.padding[1]) * spatial_dilation),
         spatial_dilation=spatial_dilation,
         temporal_dilation=temporal_dilation,
     )
@@ -157,7 +169,7 @@ def _dilated(conv: nn.Conv2d, dilation: int) -> nn.Conv2d:
     return conv
 
 
-def _require_divisible(geometry: STHGeometry, site: Site) -> None:
+def _require_divisible(geometry: Geometry, site: Site) -> None:
     channels = {
         "hybrid": {"input": geometry.in_channels, "output": geometry.out_channels},
         "merge_in": {"input": geometry.in_channels},

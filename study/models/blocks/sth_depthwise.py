@@ -5,7 +5,7 @@ shifting the temporal slice between groups of outputs means nothing. Our reading
 every (1/p)-th, gets a temporal 3x1x1 kernel, the others keep their 3x3. The 1x1 convolution that follows mixes
 them.
 
-As for other convolutions (:mod:`study.models.blocks.sth_ops`) there are two ways to run it, ``gathered`` with
+As for other convolutions (:mod:`study.kernels.library`) there are two ways to run it, ``gathered`` with
 exactly the multiply-accumulates of the operator, and ``dense``, with spatial kernels of zeros where channels are
 temporal. Copies of activations cost more here than the arithmetic they save: on a CPU, inference with the dense
 form takes a third to a half of the time at any size, and training about the same. So ``dense`` it is unless the
@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from study.errors import ModelError
-from study.models.blocks.sth_ops import STHGeometry, forced_implementation
-from study.models.blocks.temporal import TemporalKernels, temporal_conv
+from study.kernels.choice import chosen
+from study.kernels.geometry import Geometry
+from study.kernels.temporal import temporal_conv
+from study.models.blocks.temporal import TemporalKernels
 from study.models.placement import Site
 from study.spec.blocks import STHBlock
 
@@ -35,12 +37,12 @@ class DepthwiseKernels(nn.Module):
 
     weight: nn.Parameter
 
-    def __init__(self, conv: nn.Conv2d, geometry: STHGeometry) -> None:
+    def __init__(self, conv: nn.Conv2d, geometry: Geometry) -> None:
         super().__init__()
         kept = _by_group(conv.weight.detach(), geometry, dim=0)[:, 1:].flatten(0, 1)
         self.weight = nn.Parameter(kept.clone())
 
-    def scatter(self, geometry: STHGeometry) -> Tensor:
+    def scatter(self, geometry: Geometry) -> Tensor:
         """All C kernels, zero where channels are temporal."""
         kept = torch.unflatten(self.weight, 0, (geometry.slice_size, geometry.groups - 1))
         return functional.pad(kept, (0, 0, 0, 0, 0, 0, 1, 0)).flatten(0, 1)
@@ -58,9 +60,7 @@ class DepthwiseSTHConv2d(nn.Module):
         zero_temporal: whether temporal weights start at zero.
     """
 
-    def __init__(
-        self, conv: nn.Conv2d, geometry: STHGeometry, frames: int, zero_temporal: bool = False
-    ) -> None:
+    def __init__(self, conv: nn.Conv2d, geometry: Geometry, frames: int, zero_temporal: bool = False) -> None:
         super().__init__()
         self.geometry = geometry
         self.frames = frames
@@ -69,7 +69,7 @@ class DepthwiseSTHConv2d(nn.Module):
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self._gathered(x) if forced_implementation() == "gathered" else self._dense(x)
+        y = self._gathered(x) if chosen() == "gathered" else self._dense(x)
         return y if self.bias is None else y + self.bias[:, None, None].to(y.dtype)
 
     def _dense(self, x: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class DepthwiseSTHConv2d(nn.Module):
         )
 
 
-def build_depthwise_sth(spec: STHBlock, site: Site, geometry: STHGeometry, frames: int) -> nn.Module:
+def build_depthwise_sth(spec: STHBlock, site: Site, geometry: Geometry, frames: int) -> nn.Module:
     """STH-Conv with the options ``spec`` in the place of the depthwise convolution at ``site``.
 
     Raises:
@@ -128,6 +128,6 @@ def build_depthwise_sth(spec: STHBlock, site: Site, geometry: STHGeometry, frame
     return DepthwiseSTHConv2d(site.conv, geometry, frames, zero_temporal=spec.temporal_init == "zero")
 
 
-def _by_group(x: Tensor, geometry: STHGeometry, dim: int) -> Tensor:
+def _by_group(x: Tensor, geometry: Geometry, dim: int) -> Tensor:
     """C channels at ``dim`` as (C/G, G); the first of each G is temporal."""
     return torch.unflatten(x, dim, (geometry.slice_size, geometry.groups))

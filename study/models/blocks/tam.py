@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from study.errors import ModelError
-from study.models.blocks.temporal import refold_frames, unfold_frames
+from study.kernels.temporal import refold_frames, unfold_frames
 from study.models.initialization import NewLayer, kaiming_
 from study.models.placement import Site
 from study.spec.blocks.temporal import TAMBlock

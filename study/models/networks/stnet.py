@@ -27,9 +27,9 @@ from torch.nn import functional
 from torchvision.models import resnet
 
 from study.errors import ModelError
+from study.kernels.temporal import refold_frames, unfold_frames
 from study.models.backbones.base import Backbone
 from study.models.backbones.resnet import CLASSIFIER_KEYS
-from study.models.blocks.temporal import refold_frames, unfold_frames
 from study.models.initialization import NewLayer, initialize_layers
 
 SEGMENT = 5

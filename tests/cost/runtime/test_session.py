@@ -14,6 +14,8 @@ from study.cost.runtime.memory import ResidentGauge
 from study.cost.runtime.session import measure_networks
 from study.cost.runtime.workload import NetworkRequest, prepare
 from study.errors import SpecError
+from study.kernels import chosen
+from study.kernels.native import build
 from study.models.recognizer import Recognizer
 from study.spec.model import ModelSpec
 from study.spec.runtime import RuntimeConditions
@@ -54,6 +56,44 @@ def test_networks_are_measured_in_every_mode(mode: Any, dtype: Any) -> None:
     assert torch.get_num_threads() == threads
     assert gc.isenabled()
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+STH = {"type": "sth", "attention": "cost"}
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("mode", "kernels", "expected"),
+    [
+        ("inference", "baseline", "native"),
+        ("inference", "off", "library"),
+        ("training", "baseline", "library"),
+    ],
+)
+def test_what_ran_the_layers_of_sth_conv_is_told(
+    mode: Any, kernels: str, expected: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STH_KERNELS", kernels)
+    if build.load() is None and kernels != "off":
+        pytest.skip("the kernels did not compile: no C++ compiler?")
+    conditions = RuntimeConditions(mode=mode, compile=compiled)
+    requests = [request("STH", block=STH), request("other")]
+    session = measure_networks(requests, conditions, rounds=1, warmup=0, seed=0)
+    assert [found.reason for found in session.networks.values()] == ["", ""]
+    assert {name: dict(found.sth_layers) for name, found in session.networks.items()} == {
+        "STH": {expected: 12},
+        "other": {},
+    }
+    assert chosen() == "library"
+
+
+def test_layers_that_need_the_parts_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STH_KERNELS", "baseline")
+    if build.load() is None:
+        pytest.skip("the kernels did not compile: no C++ compiler?")
+    largest = request("STH", block=STH | {"attention_pool": "max"})
+    session = measure_networks([largest], RuntimeConditions(), rounds=1, warmup=0, seed=0)
+    assert session.networks["STH"].sth_layers == {"library": 12}
 
 
 def test_inference_is_a_forward_pass_in_eval_mode_and_changes_nothing(built: list[Recognizer]) -> None:
