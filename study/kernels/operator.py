@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from study.kernels.native import kernel
 from study.kernels.native.build import requested
 from study.kernels.native.packing import pack_once
 from study.kernels.watching import note
+
+SPELLING = tuple(field.name for field in fields(Geometry))
+"""What a geometry is made of, in order."""
 
 
 def sth_conv(
@@ -95,23 +99,29 @@ def runs_compiled(x: Tensor, geometry: Geometry) -> bool:
         x.device.type == "cpu"
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
-        and _prefers_compiled(geometry, x.dtype)
+        and _prefers_compiled(x.dtype, *_spell_out(geometry))
     )
 
 
 def runs_triton(x: Tensor, geometry: Geometry) -> bool:
     """Whether :func:`sth_conv` runs this on the Triton kernel."""
-    return x.device.type == "cuda" and _prefers_triton(geometry)
+    return x.device.type == "cuda" and _prefers_triton(*_spell_out(geometry))
+
+
+def _spell_out(geometry: Geometry) -> tuple[Any, ...]:
+    """Its values: PyTorch 2.11 cannot hand a dataclass to what it takes for a constant."""
+    return tuple(getattr(geometry, name) for name in SPELLING)
 
 
 # Compilers and the environment are asked while torch.compile traces, not by what it makes of it.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _prefers_compiled(geometry: Geometry, dtype: torch.dtype) -> bool:
-    return kernel.prefers(kernel.Layer.of(geometry), dtype)
+def _prefers_compiled(dtype: torch.dtype, *spelled: Any) -> bool:
+    return kernel.prefers(kernel.Layer.of(Geometry(*spelled)), dtype)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _prefers_triton(geometry: Geometry) -> bool:
+def _prefers_triton(*spelled: Any) -> bool:
+    geometry = Geometry(*spelled)
     if requested() != "triton":
         return False
     from study.kernels.triton_sth import is_supported
