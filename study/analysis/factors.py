@@ -37,6 +37,7 @@ PARENT = "parent."
 """What the paths of differences between the trials begin with that two trials start from."""
 SELECTORS: Mapping[str, tuple[str, ...]] = {
     "study.models.": ("model.backbone", "model.block.type", "model.on_top"),
+    "study.kernels.": ("model.block.type", "model.on_top"),
     "study.data.": ("data.type", "clip.modality.type"),
 }
 """Settings that choose which modules of a package a trial imports."""

@@ -19,7 +19,9 @@ from study.analysis.factors import (
     judge_arms,
     list_differences,
 )
+from study.running.fingerprint import fingerprint_code
 from study.spec.experiment import ArmSpec
+from study.spec.loading import load_study
 from study.spec.record import CodeFingerprint, DataHealth, Environment, TrialRecord
 from study.spec.trial import Trial, TrialSettings
 from tests import fabricated
@@ -151,6 +153,21 @@ def test_a_block_brings_its_own_modules_but_not_changed_ones() -> None:
     # With one block on both sides a module that only one trial ran came with another version of the code.
     same = facts(block({**STH, "p": "1/8"}), modules=shared)
     assert confounders({"model.block.p"}, arm, same) == ["code.study.models.blocks.sth"]
+
+
+@pytest.mark.parametrize(
+    "name", ["table2", "table5", "table6", "table7", "table8", "table9", "figure7", "shift"]
+)
+def test_whatever_code_the_arms_of_our_experiments_run_follows_from_their_settings(name: str) -> None:
+    arms = load_study([name]).experiment(name).arms
+    run = [
+        facts(arm.settings.model_dump(mode="json"), modules=fingerprint_code(arm.settings).modules)
+        for arm in arms
+    ]
+    differences = [one for other in run[1:] for one in list_differences(other, run[0]) if one.kind == "code"]
+    assert [str(one) for one in differences if not one.follows] == []
+    if name == "table7":
+        assert "code.study.kernels.library" in paths(tuple(differences))
 
 
 def test_data_settings_explain_the_manifest_and_nothing_else_does() -> None:
