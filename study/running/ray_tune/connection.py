@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -69,7 +70,8 @@ def connected(address: str | None) -> Iterator[None]:
                 runtime_env=_describe_environment() if address else None,
             )
     except KeyboardInterrupt:
-        ray.shutdown()
+        with _without_collecting():
+            ray.shutdown()
         raise
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if address is None:
@@ -82,7 +84,7 @@ def connected(address: str | None) -> Iterator[None]:
         with told_of_death():
             yield
     finally:
-        with held():
+        with held(), _without_collecting():
             ray.shutdown()
 
 
@@ -97,6 +99,23 @@ def _without_rays_handler() -> Iterator[None]:
         yield
     finally:
         utils.set_sigterm_handler = theirs
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Let no garbage collector run amid Ray's shutdown.
+
+    It runs in whichever thread comes to it. In another one, MLflow's say, it may find a reference of Ray's at the very
+    moment at which Ray has ended and does not yet say so, and Ray then ends the whole process.
+    """
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _check_address(address: str) -> None:
