@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from study.errors import StoreError
 from study.spec.record import TrialRecord
@@ -39,6 +40,9 @@ __all__ = ["Mirror", "MirrorItem", "SyncReport"]
 
 GIVE_UP_AFTER = 3
 """Failures in a row after which a pass leaves the store alone."""
+CLASH = "BAD_REQUEST"
+"""What MLflow answers when its database refuses a row. Two writers that both found a data set missing both
+insert it, and the slower one is refused: what it looked for is there when it looks again."""
 ANEW = "the trial was trained anew"
 TWICE = "a second run of its trial: a request was carried out after it had been given up"
 
@@ -167,7 +171,13 @@ class Mirror:
     def _try_item(self, item: MirrorItem, report: SyncReport, failures: int) -> int:
         """Sync ``item`` and return the failures in a row; one too many is raised."""
         try:
-            self._sync_item(item, report)
+            try:
+                self._sync_item(item, report)
+            except MlflowException as error:
+                if error.error_code != CLASH:
+                    raise
+                self._client = None
+                self._sync_item(item, report)
         except StoreError as error:  # a file of the trial cannot be read: the store is well
             report.errors.append(f"trial {item.trial.trial_id}: {error}")
         except Exception as error:

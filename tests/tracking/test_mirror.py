@@ -8,9 +8,12 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from study.errors import StoreError
@@ -285,6 +288,38 @@ def test_a_store_that_fails_in_between_is_completed_by_the_next_pass(
     assert (run["run_status"], run["metrics.final/1x1/top1"]) == ("FINISHED", 0.7)
     assert load_curves(uri, load_runs(uri, STUDY), ["lr"])["step"].tolist() == [0, 1, 2, 3]
     assert len(dump(uri)["runs"]) == 1
+
+
+def test_a_row_that_another_writer_has_just_inserted_is_no_failure(
+    uri: str, tmp_path: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow looks for the data set, finds none, and inserts one: between the two another did the same."""
+    folder = fabricated.begin(tmp_path, trial)
+    fabricated.end(folder, trial)
+    write, refusals = MlflowClient.log_inputs, [MlflowException("duplicate key", BAD_REQUEST)]
+
+    def race(*args: Any, **kwargs: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", race)
+    report = mirror(uri, tmp_path).sync([item(folder, trial)])
+    assert (report.created, report.errors, refusals) == (1, [], [])
+    assert len(dump(uri)["runs"]) == 1
+    assert only_run(uri)["run_status"] == "FINISHED"
+
+
+def test_a_row_that_is_refused_again_is_a_failure(
+    uri: str, tmp_path: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fabricated.begin(tmp_path, trial)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise MlflowException("duplicate key", BAD_REQUEST)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", refuse)
+    assert "duplicate key" in mirror(uri, tmp_path).sync([item(folder, trial)]).errors[0]
 
 
 def test_an_empty_database_is_filled_again_from_the_folders(
