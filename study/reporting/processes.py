@@ -5,6 +5,7 @@ This module imports nothing large, so that the processes can get ready while a r
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,10 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 
+DRAWING = "study.reporting.plots"
+"""The module whose imports hold all that draws."""
 MOST = 4
 """Processes; a report has some dozen figures."""
 
@@ -24,19 +28,27 @@ def drawing_processes() -> Iterator[Executor | None]:
     if count < 2:
         yield None
         return
-    # Forked ones would inherit the threads and database connections of whoever writes the report.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, spawn, initializer=_get_ready) as executor:
+    with ProcessPoolExecutor(count, _choose_context(), initializer=_get_ready) as executor:
         for _ in range(count):
             executor.submit(os.getpid)
         yield executor
+
+
+def _choose_context() -> BaseContext:
+    # Forks of this process would inherit the threads and database connections of whoever writes the report. Those
+    # of a server have its imports, which take longer than all the drawing, and which each spawned one repeats.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([DRAWING])
+    return context
 
 
 def _get_ready() -> None:
     # Ctrl+C is for the process that writes the report. Should that one be killed, nobody would end this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    import study.reporting.plots  # noqa: F401
+    importlib.import_module(DRAWING)
 
 
 def _leave_with_parent() -> None:
