@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -18,6 +19,10 @@ from study.cli.options import (
     StorageOption,
     TrackingOption,
 )
+
+COLLECT_RARELY = (50_000, 20, 100)
+"""Thresholds of the garbage collector for a command that imports much and ends soon: nearly all that it looks
+through are modules, which stay. The usual ones take a fifth of the time of the imports."""
 
 
 def report(
@@ -56,6 +61,7 @@ def report(
     """
     if check:
         _check_report(specs, overrides, repeats, profile, storage, output)
+    gc.set_threshold(*COLLECT_RARELY)
     from study.reporting.processes import drawing_processes
     from study.spec.loading import load_study
 

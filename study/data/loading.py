@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -28,12 +29,19 @@ Key = Any
 BatchT = TypeVar("BatchT")
 WATCH_SECONDS = 0.5
 """Pause between two looks at what the processes are at."""
+DYING_SECONDS = 2.0
+"""A process that no longer answers may take so long to be gone."""
 
 
 class _Board:
-    """What each process of a loader is at: (process id, index of the video, since when); 0 while it rests."""
+    """What each process of a loader is at: (process id, index of the video, since when); 0 while it rests.
+
+    Attributes:
+        killed: ids of those that were killed because they were at one video for too long.
+    """
 
     def __init__(self, workers: int) -> None:
+        self.killed: set[int] = set()
         self.rows = torch.zeros(workers, 3, dtype=torch.float64)
         self.rows.share_memory_()  # type: ignore[no-untyped-call]
 
@@ -132,8 +140,9 @@ class Loader(Generic[BatchT]):
                     delivered += 1
                     yield batch
                 return
-            except RuntimeError as error:
-                if not self._note_dead(error):
+            except (RuntimeError, EOFError, OSError):
+                # The last two: a batch had been announced, and its process died before it was fetched.
+                if not self._note_dead():
                     raise
             # A process has died: new ones take up the batches that were not delivered.
             self._loader = None
@@ -154,7 +163,8 @@ class Loader(Generic[BatchT]):
                 generator=torch.Generator(),
                 pin_memory=torch.cuda.is_available(),
             )
-        iterator = iter(self._loader)
+        with _own_signals():
+            iterator = iter(self._loader)
         while True:
             with self._watching():
                 try:
@@ -166,17 +176,23 @@ class Loader(Generic[BatchT]):
     def _watching(self) -> _Watch:
         return _Watch(self._board, self._limit_s, active=self._workers > 0)
 
-    def _note_dead(self, error: RuntimeError) -> bool:
-        """Leave out the videos of processes that have died at them; False when ``error`` is something else."""
+    def _note_dead(self) -> bool:
+        """Leave out the videos of processes that have died at them; False when none has."""
+        until = time.monotonic() + DYING_SECONDS
+        while not (found := self._find_dead()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return found
+
+    def _find_dead(self) -> bool:
         found = False
-        for pid, index, seconds in self._board.list_busy():
+        for pid, index, _ in self._board.list_busy():
             if index in self._left_out or _is_alive(pid):
                 continue
             found = True
             self._left_out.add(index)
             reason = (
                 f"decoding took longer than {self._limit_s:g} s; its process was killed"
-                if seconds > self._limit_s
+                if pid in self._board.killed
                 else "its decoder crashed"
             )
             self.killed[self.videos.entries[index].video_id] = reason
@@ -190,8 +206,7 @@ class Loader(Generic[BatchT]):
 class _Watch:
     """While a batch is waited for: kills processes that have been at one video for too long.
 
-    Only then, because the death of a process raises an error in the main thread, which must not be amid a step of
-    training. A hang is always waited for in the end, since batches come in order.
+    A hang is always waited for in the end, since batches come in order.
     """
 
     def __init__(self, board: _Board, limit_s: float, *, active: bool) -> None:
@@ -213,7 +228,25 @@ class _Watch:
         while not self._done.wait(WATCH_SECONDS):
             for pid, _, seconds in self._board.list_busy():
                 if seconds > self._limit_s and _is_alive(pid):
+                    self._board.killed.add(pid)
                     os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep PyTorch from raising an error, wherever the main thread may be, at the moment a process has died.
+
+    That would be amid a step of training, or in a callback of the interpreter that swallows it. Whoever waits for a
+    batch of a process that has died is told so all the same, within five seconds.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where PyTorch sets no handler
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _is_alive(pid: int) -> bool:

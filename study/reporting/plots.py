@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,13 +88,13 @@ class Task:
 
 
 def draw_figures(
-    tables: Sequence[TableResult], material: FigureMaterial, folder: Path, executor: Executor | None = None
+    tables: Sequence[TableResult], material: FigureMaterial, folder: Path, plotter: Plotter | None = None
 ) -> tuple[dict[str, tuple[FigureFiles, ...]], tuple[FigureFiles, ...]]:
     """Draw every figure of ``tables`` into ``folder``: those of each experiment by name, and the overview.
 
-    With an ``executor`` of processes they draw, all at the same time.
+    Their files are there once :meth:`Plotter.finish` of the ``plotter`` has returned, and at once without one.
     """
-    plotter = Plotter(executor)
+    plotter = plotter or Plotter()
     looks = assign_looks([row.arm.name for row in table.rows] for table in tables)
     datasets = {dataset.name: dataset for table in tables for dataset in table.datasets}
     dataset_looks = assign_looks([sorted(datasets)])
@@ -108,7 +107,6 @@ def draw_figures(
         for table in tables
     }
     overview = tuple(_draw_cost(tables, used, looks, folder, plotter) for used in datasets.values())
-    plotter.finish()
     return by_experiment, overview
 
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
 DRAWING = "study.reporting.plots"
@@ -28,19 +29,19 @@ def drawing_processes() -> Iterator[Executor | None]:
     if count < 2:
         yield None
         return
-    with ProcessPoolExecutor(count, _choose_context(), initializer=_get_ready) as executor:
-        for _ in range(count):
-            executor.submit(os.getpid)
+    with ProcessPoolExecutor(count, _start_context(), initializer=_get_ready) as executor:
         yield executor
 
 
-def _choose_context() -> BaseContext:
+def _start_context() -> BaseContext:
     # Forks of this process would inherit the threads and database connections of whoever writes the report. Those
-    # of a server have its imports, which take longer than all the drawing, and which each spawned one repeats.
+    # of a server have its imports, which take as long as all the drawing and which each spawned one repeats.
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([DRAWING])
+    # It imports while the report is collected. Asked for a process before that is done, it would keep us waiting.
+    forkserver.ensure_running()
     return context
 
 

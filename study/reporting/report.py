@@ -16,6 +16,7 @@ from study.errors import StudyError
 from study.reporting.claims import view_claims
 from study.reporting.display import Display
 from study.reporting.figures import FigureFiles, FigureMaterial
+from study.reporting.figures.plotter import Plotter
 from study.reporting.latex import table_latex
 from study.reporting.manifest import remove_former
 from study.reporting.overview import build_health, build_progress, list_left_out
@@ -49,12 +50,14 @@ def render_report(source: ReportSource, out_dir: Path, executor: Executor | None
     runs = index_runs(source.runs)
     tables = [build_table(view, runs) for view in source.views]
     material = source.material or FigureMaterial(attention=source.attention)
-    by_experiment, overview = draw_figures(tables, material, out_dir / "figures", executor)
+    plotter = Plotter(executor)
+    by_experiment, overview = draw_figures(tables, material, out_dir / "figures", plotter)
     content = _collect_content(source, tables, by_experiment, overview)
     _refuse_duplicates(content.displays)
     written = []
     for display in content.displays:
         written += _write_table(display, content.markdown[display.name], out_dir / "tables")
+    plotter.finish()
     for name in DOCUMENTS:
         write_atomically(out_dir / name, render_document(name, content))
         written.append(out_dir / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,23 @@ def test_an_epoch_goes_on_without_the_videos_that_hang_or_crash(workers: int) ->
         "v3": "decoding took longer than 3 s; its process was killed",
         "v7": "its decoder crashed",
     }
+
+
+def test_a_decoder_that_crashes_ahead_does_not_disturb_the_step_that_is_at_work() -> None:
+    """PyTorch's own handler would raise an error there, in the middle of training."""
+    handler = signal.getsignal(signal.SIGCHLD)
+    entries = [entry for entry in ENTRIES if entry.video_id not in ("v3", "v9")]
+    dataset = ClipDataset(Videos(MANIFEST, entries, CLIP, opener=open_or_fail), 0)
+    loader = build_clip_loader(dataset, 2, workers=1)
+    delivered = []
+    for batch in loader:
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            pass
+        delivered += batch.indices.tolist()
+        assert signal.getsignal(signal.SIGCHLD) == handler
+    assert loader.killed == {"v7": "its decoder crashed"}
+    assert len(delivered) == len(entries) - 1
 
 
 def test_a_share_of_which_nothing_is_left_comes_all_the_same() -> None:
