@@ -29,7 +29,7 @@ GPU_STORE ?= runs-gpu
 GPU_BUDGET ?= 9m
 GPU_REPEATS ?= 5
 ifdef TOY
-BENCH_SIZE = --profile laptop --device cpu --rounds 2 --set clip.frames=4 --set clip.size=16
+BENCH_SIZE = --profile laptop --device cpu --rounds 2 --set clip.size=32
 TRAIN_SIZE = --profile laptop --repeats 1 --set data.train_videos=48 --set data.val_videos=24 --set training.epochs=1
 else
 BENCH_SIZE = --profile paper --device cuda

@@ -69,6 +69,9 @@ class TrainingSpec(Spec):
     """Base of every derived seed; repeats differ from each other by their number, not by this."""
     deterministic: bool = True
     """Ask torch for deterministic algorithms; on a CPU the same trial twice gives the same record."""
+    compile: Annotated[bool, LATER] = False
+    """Train the network as ``torch.compile`` makes it, which takes half a minute or more before the first step. The
+    evaluation runs it as it is."""
     stop: Annotated[StopSpec | None, LATER] = None
     """When to give a trial up; never when null."""
 

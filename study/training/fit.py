@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -98,7 +99,7 @@ def fit(
         check()
     # The first process draws the masks of dropout that one alone would; the same ones in all would be a bias.
     own = (group.rank,) if group.rank else ()
-    trained = group.wrap(model)
+    trained = group.wrap(_compile(model) if training.compile else model)
     for epoch in range(report.epoch, training.epochs):
         start_epoch(epoch)
         torch.manual_seed(derive_seed("dropout", seed, epoch, *own))
@@ -117,6 +118,13 @@ def fit(
         on_epoch(report)
         check()
     return report
+
+
+def _compile(model: Recognizer) -> nn.Module:
+    """What ``torch.compile`` makes of ``model``; both have the same weights."""
+    # It gives up silently after eight networks of one class, and a process may train a whole grid.
+    torch.compiler.reset()
+    return cast("nn.Module", torch.compile(model))
 
 
 def _train_epoch(

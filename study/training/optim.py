@@ -16,7 +16,7 @@ def build_optimizer(model: Recognizer, spec: OptimizerSpec) -> SGD:
     """SGD over four groups of parameters: weights, biases and BatchNorm, classifier weight, classifier bias.
 
     Weight decay applies to weights only. The classifier's weight learns ``classifier_lr_mult`` times as fast,
-    its bias twice that (TSM's 5 and 10).
+    its bias twice that (TSM's 5 and 10). On a GPU one kernel makes the whole step.
     """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
@@ -39,6 +39,9 @@ def build_optimizer(model: Recognizer, spec: OptimizerSpec) -> SGD:
         lr=spec.lr,
         momentum=spec.momentum,
         nesterov=spec.nesterov,
+        # Elsewhere it saves half a percent of the laptop profile's step, and results would differ in the last bit
+        # from those of all trials that were trained without it.
+        fused=model.classifier.weight.is_cuda,
     )
 
 

@@ -193,6 +193,7 @@ def test_windows_by_hand() -> None:
     torch.testing.assert_close(WindowAverage()(x), sum(windows) / 4)
     small = torch.randn(1, 2, 1, 3, 2)
     torch.testing.assert_close(WindowAverage()(small), small.mean(dim=(2, 3, 4)))
+    torch.testing.assert_close(WindowAverage()(x.bfloat16()), WindowAverage()(x).bfloat16())
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "middle"), [(64, 64, 144), (64, 128, 230), (512, 512, 1152)])

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from study.running.executor import Place
 from study.running.plan import PlannedTrial, State
@@ -17,6 +19,8 @@ from study.running.run_trial import run_trial
 from study.running.store import Store
 from study.spec.record import TrialRecord, load_record
 from tests.running.conftest import make_toy_plan, toy_trial
+
+ARM = "STH hybrid+attention"
 
 
 def run(planned: PlannedTrial, store: Store, folder: Path | None = None, **options: Any) -> TrialRecord:
@@ -263,3 +267,35 @@ def test_a_trial_that_was_interrupted_before_it_could_be_given_up_is(store: Stor
         run_trial(planned.trial, Place(store.folder(planned.trial_id), store.data), interrupt)
     record = run_trial(planned.trial, Place(store.folder(planned.trial_id), store.data))
     assert (record.status, record.epochs_done) == ("stopped", 1)
+
+
+def test_a_compiled_trial_is_the_same_network(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled as a whole, trained, and evaluated as it is. Another backend spares the C++ compiler's minute."""
+    compiled: list[nn.Module] = []
+
+    def compile_quickly(model: nn.Module) -> Any:
+        compiled.append(model)
+        return compiler(model, backend="aot_eager", fullgraph=True)
+
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", compile_quickly)
+    plain = run(toy_trial(store), store)
+    assert not compiled
+    planned = toy_trial(store, ARM, "training.compile=true")
+    record = run(planned, store)
+    assert record.trial_id != plain.trial_id
+    assert len(compiled) == 1
+    assert [entry["metrics"]["train/loss"] for entry in lines(store.folder(planned.trial_id))] == [
+        pytest.approx(entry["metrics"]["train/loss"], rel=1e-3)
+        for entry in lines(store.folder(plain.trial_id))
+    ]
+    assert [block.site for block in record.attention] == [block.site for block in plain.attention]
+
+
+@pytest.mark.long
+def test_a_trial_is_trained_by_what_the_compiler_generates(store: Store) -> None:
+    plain, compiled = (
+        run(toy_trial(store, ARM, f"training.compile={value}"), store) for value in ("false", "true")
+    )
+    assert plain.trial_id != compiled.trial_id
+    assert compiled.train["train/loss"] == pytest.approx(plain.train["train/loss"], rel=1e-2)

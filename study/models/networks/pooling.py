@@ -20,4 +20,6 @@ class WindowAverage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         window = [min(side, length) for side, length in zip(WINDOW, x.shape[2:], strict=True)]
-        return torch.mean(functional.avg_pool3d(x, window, stride=1), dim=(2, 3, 4))
+        # In fp32, since PyTorch has no such average of bf16 on CPUs.
+        averages = functional.avg_pool3d(x.float(), window, stride=1)
+        return torch.mean(averages, dim=(2, 3, 4)).to(x.dtype)
