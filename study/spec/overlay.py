@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from study.errors import SpecError
 from study.spec.yaml import Document, Path_, parse_scalar
+
+KEY = re.compile(r"[\w-]+")
+"""A part of the path of ``--set``: a field, or a name such as that of the protocol ``1x1``."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def parse_overrides(assignments: Sequence[str]) -> list[Layer]:
     layers, problems = [], []
     for text in assignments:
         path, equals, value = text.partition("=")
-        if not equals or not path or not all(part.isidentifier() for part in path.split(".")):
+        if not equals or not path or not all(KEY.fullmatch(part) for part in path.split(".")):
             problems.append(f"--set {text}: expected path=value, for example training.epochs=3")
             continue
         layers.append(Layer(nest(path, parse_scalar(value)), label=f"--set {text}"))

@@ -79,10 +79,12 @@ def test_a_launch_estimates_with_the_nodes_of_its_cluster(monkeypatch: pytest.Mo
     monkeypatch.setattr(ray_tune, "connected", lambda address: nullcontext(joined.append(address)))
     monkeypatch.setattr(ray_tune, "list_offers", lambda: nodes)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    asked = [ResourcesSpec(cpus=1.5, gpus=0.1)] * 100
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert ray_tune.RayExecutor().capacity([ResourcesSpec(cpus=0.5, gpus=1)] * 100) == 1
+    assert ray_tune.RayExecutor().capacity([ResourcesSpec(cpus=0.1, gpus=0.25)] * 100) == 4
+    asked = [ResourcesSpec(cpus=1.5)] * 100
     assert ray_tune.RayExecutor().capacity(asked) == 2
     assert joined == []
-    asked = [ResourcesSpec(cpus=1.5)] * 100
     assert ray_tune.RayExecutor("head:6379").capacity(asked) == 20
     assert ray_tune.RayExecutor("head:6379", max_concurrent=4).capacity(asked) == 4
     assert joined == ["head:6379"] * 2

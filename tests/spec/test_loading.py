@@ -161,10 +161,18 @@ def test_problem_names_place_key_value_and_allowed(
         ("trainig.epochs=3", "--set trainig.epochs=3: trainig: unknown key; did you mean 'training'?"),
         ("clip.size=4", "--set clip.size=4: clip.size: input should be greater than or equal to 8, got 4"),
         ("epochs", "--set epochs: expected path=value"),
+        ("clip..size=4", "--set clip..size=4: expected path=value"),
+        ("clip size=4", "--set clip size=4: expected path=value"),
     ],
 )
 def test_override_problems(folder: Path, override: str, expected: str) -> None:
     assert problems(folder, EXPERIMENT, overrides=[override])[0].startswith(expected)
+
+
+def test_an_override_reaches_what_has_a_name_of_its_own(folder: Path) -> None:
+    experiment = load(folder, EXPERIMENT, overrides=["evaluation.protocols.1x1.crops=3"])
+    protocols = experiment.arms[0].settings.evaluation.protocols
+    assert (protocols["1x1"].clips, protocols["1x1"].crops) == (1, 3)
 
 
 def test_unknown_names_suggest(folder: Path) -> None:

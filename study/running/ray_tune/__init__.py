@@ -50,9 +50,7 @@ class RayExecutor:
     def capacity(self, asked: Sequence[ResourcesSpec]) -> int:
         """See :class:`study.running.executor.Executor`. A cluster is joined for a moment to ask its nodes."""
         if self.address is None:
-            # Its GPUs are known to Ray only, which is not running yet.
-            asked = [resources.model_copy(update={"gpus": 0.0, "custom": {}}) for resources in asked]
-            offers = [{"CPU": float(os.cpu_count() or 1)}]
+            offers = [_offer_here(asked)]
         else:
             with connected(self.address):
                 offers = list_offers()
@@ -78,6 +76,16 @@ class RayExecutor:
                     watch = NodeWatch(survey, jobs)
                     watch.check_all(ray.nodes())  # type: ignore[no-untyped-call]
                 run_jobs(self, jobs, make_listener(events, watch), survey, scratch)
+
+
+def _offer_here(asked: Sequence[ResourcesSpec]) -> dict[str, float]:
+    """What Ray will find on this machine once it runs."""
+    offer = {"CPU": float(os.cpu_count() or 1)}
+    if any(resources.gpus for resources in asked):
+        import torch
+
+        offer["GPU"] = float(torch.cuda.device_count())
+    return offer
 
 
 def run_jobs(
