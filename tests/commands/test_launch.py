@@ -162,7 +162,15 @@ def test_a_trial_that_no_machine_can_hold_is_refused_at_once(store: Store) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+# What the other two are answered with is told by tests/faults/test_interruption.py; here it is about what they leave.
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 def test_interrupted_and_launched_again(store: Store, number: signal.Signals) -> None:
     """A driver that is interrupted, terminated or killed while Ray trains; then the rest, once."""
     overrides = [*TOY, "training.epochs=15"]

@@ -52,7 +52,7 @@ def read_weights(store: Store, trial_id: str) -> dict[str, torch.Tensor]:
     return state
 
 
-@pytest.mark.parametrize("engine", ["inline", "ray"])
+@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.long)])
 def test_a_chain_is_run_in_order_and_shown(store: Store, folder: Path, engine: str) -> None:
     # A rate of next to nothing: what the second training starts from is what it ends with.
     study = load(folder, "datasets.ucf101.training.optimizer.lr=1e-12", "datasets.hmdb51.training.epochs=1")

@@ -62,7 +62,15 @@ def fail_once(name: str, number: int = errno.ENOSPC) -> Callable[[str, str], Non
 
 
 @pytest.mark.parametrize(
-    "name", ["trial.json", "checkpoint.pt", "metrics.jsonl", "scores.npz", "record.json"]
+    "name",
+    [
+        "checkpoint.pt",
+        "record.json",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("trial.json", "metrics.jsonl", "scores.npz")
+        ),
+    ],
 )
 def test_no_room_for_a_file_of_a_trial(
     grid: ToyGrid,

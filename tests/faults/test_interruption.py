@@ -93,7 +93,9 @@ def statuses(grid: ToyGrid) -> set[str]:
     return set(load_runs(grid.store.tracking_uri, grid.study.name).get("run_status", ()))
 
 
-@pytest.mark.parametrize("pause", [1.0, 4.0, 7.0])
+@pytest.mark.parametrize(
+    "pause", [4.0, pytest.param(1.0, marks=pytest.mark.long), pytest.param(7.0, marks=pytest.mark.long)]
+)
 def test_a_signal_before_training_has_begun(grid: ToyGrid, tmp_path: Path, pause: float) -> None:
     """While modules are imported, data made or Ray started: it ends soon, without a traceback of ours."""
     with launched(grid.arguments(), tmp_path / "log") as running:
