@@ -54,11 +54,13 @@ def plan(study: Study) -> dict[str, tuple[Trial, list[tuple[Experiment, Arm, int
     return trials
 
 
-def begin(store: Path, trial: Trial, epochs: int = EPOCHS, *, shift: float = 0.0) -> Path:
+def begin(
+    store: Path, trial: Trial, epochs: int = EPOCHS, *, shift: float = 0.0, began: float = BEGAN
+) -> Path:
     """The folder of a trial that has begun and finished ``epochs`` epochs; ``shift`` moves its accuracies."""
     folder = store / "trials" / trial.trial_id
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "trial.json", {"trial": trial.to_json(), "started_at": BEGAN})
+    write_json(folder / "trial.json", {"trial": trial.to_json(), "started_at": began})
     lines = [metric_line(epoch, shift) for epoch in range(epochs)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder

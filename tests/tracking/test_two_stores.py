@@ -56,7 +56,8 @@ def test_the_same_trial_with_other_results_has_a_run_of_each_store(
     uri: str, tmp_path: Path, trial: Trial
 ) -> None:
     for owner, shift in (("a", 0.0), ("b", 0.1)):
-        folder = fabricated.begin(tmp_path / owner, trial, shift=shift)
+        # Of two that began at the same moment neither is the older.
+        folder = fabricated.begin(tmp_path / owner, trial, shift=shift, began=fabricated.BEGAN + shift)
         fabricated.end(folder, trial, top1=0.7 + shift)
         assert mirror(uri, tmp_path, owner).sync([item(folder, trial)]).created == 1
     expected = [("a", "active FINISHED", 0.7), ("b", "active FINISHED", pytest.approx(0.8))]
