@@ -22,7 +22,7 @@ from study.cli.options import (
 
 COLLECT_RARELY = (50_000, 20, 100)
 """Thresholds of the garbage collector for a command that imports much and ends soon: nearly all that it looks
-through are modules, which stay. The usual ones take a fifth of the time of the imports."""
+through are modules, which stay. The usual ones take a sixth of the time of the imports."""
 
 
 def report(
