@@ -49,7 +49,7 @@ PARTS = (
     ("figures.py", "collect_material", "material of figures"),
     ("tables.py", "build_table", "tables"),
     ("report.py", "render_report", "draw and write everything"),
-    ("report_manifest.py", "save_manifest", "manifest"),
+    ("report_manifest.py", "describe_origin", "digests of code and trials"),
 )
 """File, function and what it does; ``draw and write everything`` holds the tables."""
 

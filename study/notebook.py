@@ -23,7 +23,7 @@ from study.analysis.tables import ExperimentView, TableResult, build_table, inde
 from study.commands.architecture import TABLE, show_architecture
 from study.commands.claims import collect_claims
 from study.commands.figures import FigureSource, collect_material
-from study.commands.report import view_experiment
+from study.commands.report import add_evidence, view_experiment
 from study.commands.stored_scores import StoredScores, primary_views
 from study.commands.tracked_runtimes import collect_tracked
 from study.data.catalog import open_dataset
@@ -195,7 +195,7 @@ class StudyResults:
         # All tables take part, so that an arm has the color that it has in the report.
         tables = [_keep_figure(table, name) for table in self._tables.values()]
         with tempfile.TemporaryDirectory() as scratch:
-            drawn, _ = draw_figures(tables, self._material, Path(scratch))
+            drawn = draw_figures(tables, self._material, Path(scratch)).by_experiment
             return FigureView.read(next(figure for figures in drawn.values() for figure in figures))
 
     def predictions(
@@ -265,7 +265,8 @@ class StudyResults:
 
     @cached_property
     def _views(self) -> dict[str, ExperimentView]:
-        return {one.name: view_experiment(one, self._plan, self._scores) for one in self.study.experiments}
+        views = (view_experiment(one, self._plan, self._scores) for one in self.study.experiments)
+        return {view.experiment.name: add_evidence(view, self._plan, self._scores) for view in views}
 
     @cached_property
     def _tables(self) -> dict[str, TableResult]:

@@ -13,6 +13,7 @@ from study.analysis.statistics.ranks import RankAgreement, agree_on_ranks
 Cell = tuple[str, str]
 """A row and a data set, by name."""
 HitsByRepeat = Mapping[int, VideoHits]
+Confounders = Mapping[Cell, tuple[Factor, ...]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Evidence:
 
     deltas: Mapping[Cell, Delta] = field(default_factory=dict)
     refused: Mapping[Cell, str] = field(default_factory=dict)
-    confounders: Mapping[Cell, tuple[Factor, ...]] = field(default_factory=dict)
+    confounders: Confounders = field(default_factory=dict)
     ranks: Mapping[str, RankAgreement] = field(default_factory=dict)
     hits: Mapping[Cell, HitsByRepeat] = field(default_factory=dict)
 
@@ -38,7 +39,7 @@ def weigh(
     hits: Mapping[Cell, HitsByRepeat],
     baseline: str,
     published: Mapping[Cell, float],
-    confounders: Mapping[Cell, tuple[Factor, ...]],
+    confounders: Confounders,
 ) -> Evidence:
     """Compare every row with the baseline of its data set, and the order of rows with the published one.
 

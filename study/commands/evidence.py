@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
-from study.analysis.evidence import Cell, Evidence, HitsByRepeat, weigh
+from study.analysis.evidence import Cell, Confounders, Evidence, HitsByRepeat, weigh
 from study.analysis.factors import Confounded, Factor, TrialFacts, declare_factor, judge_arms
 from study.analysis.published import PublishedTable
 from study.analysis.statistics.hits import VideoHits, find_hits, pool_folds
@@ -32,14 +32,18 @@ def collect_evidence(
         for row, dataset in product(experiment.rows, datasets)
     }
     printed = _collect_published(experiment, datasets, published)
+    return weigh(hits, experiment.spec.baseline, printed, find_confounders(experiment, plan))
+
+
+def find_confounders(experiment: Experiment, plan: Plan) -> Confounders:
+    """What else differs between the trials of each row and the baseline's than the rows declare."""
     finder = FactorFinder(plan)
-    confounders = {
+    return {
         (row.name, dataset.name): finder.find(
             experiment, (row.name, dataset.name), (experiment.spec.baseline, dataset.name)
         )
-        for row, dataset in product(experiment.rows, datasets)
+        for row, dataset in product(experiment.rows, experiment.datasets)
     }
-    return weigh(hits, experiment.spec.baseline, printed, confounders)
 
 
 def collect_hits(
@@ -157,12 +161,12 @@ def _declare_datasets(experiment: Experiment, first: str, second: str) -> Iterat
             yield from (path for path, _ in flatten(role.settings if role else {}))
 
 
-def list_confounded(tables: Mapping[str, Evidence]) -> list[str]:
+def list_confounded(plan: Plan) -> list[str]:
     """A line for each difference that is confounded, for ``report --strict``."""
     return [
-        f"{table}: {row}{f' on {dataset}' if dataset else ''}: also differs in "
+        f"{experiment.name}: {row}{f' on {dataset}' if dataset else ''}: also differs in "
         + "; ".join(str(factor) for factor in factors[:3])
-        for table, evidence in tables.items()
-        for (row, dataset), factors in evidence.confounders.items()
+        for experiment in plan.study.experiments
+        for (row, dataset), factors in find_confounders(experiment, plan).items()
         if factors
     ]

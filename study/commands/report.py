@@ -6,18 +6,19 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 
 from study.analysis.costs import CountedCost, add_costs
 from study.analysis.fusion import fuse_scores
 from study.analysis.published import PublishedTable, RowSpec, load_published
 from study.analysis.repeats import PlannedState, RepeatResult, TrialRef, average_folds
-from study.analysis.tables import PAPER_PROFILE, ExperimentView
+from study.analysis.tables import PAPER_PROFILE, ExperimentView, build_table, index_runs
 from study.commands.architecture import show_architecture
 from study.commands.claims import collect_claims
 from study.commands.evidence import collect_evidence, list_confounded
 from study.commands.figures import FigureSource, collect_material
-from study.commands.report_manifest import save_manifest
+from study.commands.report_manifest import describe_origin
 from study.commands.runtimes import Runtimes, mark_runtimes
 from study.commands.stored_scores import StoredScores, primary_views
 from study.commands.tracked_runtimes import collect_tracked, update_tracked
@@ -27,7 +28,9 @@ from study.data.catalog import open_dataset
 from study.data.contact_sheet import draw_contact_sheet
 from study.errors import StudyError
 from study.reporting.display import Display
-from study.reporting.report import Picture, ReportSource, render_report
+from study.reporting.manifest import write_manifest
+from study.reporting.plots import draw_figures
+from study.reporting.report import FIGURES, Picture, ReportSource, render_report
 from study.running.plan import Plan, State, make_plan
 from study.running.store import Store
 from study.spec.loading import load_study
@@ -98,13 +101,16 @@ def write_report_of(
     """
     uri = tracking_uri or store.tracking_uri
     runs = load_runs(uri, plan.study.name, store.find_id())
+    if strict and (confounded := list_confounded(plan)):
+        raise StudyError("\n".join(confounded))
     scores = StoredScores(uri, runs, [planned.trial_id for planned in plan.trials])
     views = [view_experiment(experiment, plan, scores) for experiment in plan.study.experiments]
-    if strict:
-        confounded = list_confounded({view.experiment.name: view.evidence for view in views})
-        if confounded:
-            raise StudyError("\n".join(confounded))
     attention = load_attention(uri, runs)
+    material = collect_material(FigureSource(plan, store, uri, runs, attention, scores))
+    # From here on other processes draw. No figure shows the statistics, which take about as long.
+    by_id = index_runs(runs)
+    figures = draw_figures([build_table(view, by_id) for view in views], material, output / FIGURES, executor)
+    views = [add_evidence(view, plan, scores) for view in views]
     runtimes = collect_tracked(plan.study, store, uri)
     source = ReportSource(
         study=plan.study.name,
@@ -112,13 +118,14 @@ def write_report_of(
         runs=runs,
         attention=attention,
         claims=collect_claims(views, plan, scores, attention, store, runtimes=runtimes),
-        material=collect_material(FigureSource(plan, store, uri, runs, attention, scores)),
+        material=material,
         command=_command(plan.study),
         facts=facts or {},
         pictures=_contact_sheets(plan, store, output),
         extras=_extra_tables(views, runtimes, store),
     )
-    save_manifest(plan, render_report(source, output, executor), output, mark_runtimes(runtimes))
+    origin = describe_origin(plan, mark_runtimes(runtimes))
+    write_manifest(output, render_report(source, output, figures), origin)
     return output / "report.html"
 
 
@@ -129,7 +136,7 @@ def _extra_tables(views: Sequence[ExperimentView], runtimes: Runtimes, store: St
 
 
 def view_experiment(experiment: Experiment, plan: Plan, scores: StoredScores) -> ExperimentView:
-    """``experiment`` with its trials, what the paper prints of it, its fusions and its statistics."""
+    """``experiment`` with its trials, what the paper prints of it and its fusions."""
     trials = {}
     for arm in experiment.arms:
         cells = [plan.find(experiment.name, arm.name, repeat) for repeat in range(experiment.repeats)]
@@ -150,8 +157,12 @@ def view_experiment(experiment: Experiment, plan: Plan, scores: StoredScores) ->
             for dataset in experiment.datasets
             if row.spec.fuse
         },
-        evidence=collect_evidence(experiment, plan, scores, published),
     )
+
+
+def add_evidence(view: ExperimentView, plan: Plan, scores: StoredScores) -> ExperimentView:
+    """``view`` with the statistics of its differences."""
+    return replace(view, evidence=collect_evidence(view.experiment, plan, scores, view.published))
 
 
 def _fuse_folds(

@@ -6,13 +6,13 @@ Writing a manifest and checking one derive these in the same way, so that what d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from study.analysis.published import find_reports
 from study.errors import StudyError
-from study.reporting.manifest import Request, TrialMark, write_manifest
+from study.reporting.manifest import Origin, Request, TrialMark
 from study.running.fingerprint import fingerprint_code, fingerprint_modules
 from study.running.plan import Plan, PlannedTrial
 from study.spec.loading import find_experiments
@@ -44,17 +44,15 @@ NEVER_SHOWN = frozenset(
 """Modules among them that leave no trace in a report."""
 
 
-def save_manifest(plan: Plan, files: Iterable[Path], folder: Path, runtimes: Mapping[str, str]) -> Path:
-    """Write the manifest of the report of ``plan`` that consists of ``files`` in ``folder`` and shows the
-    measurements ``runtimes`` (:func:`study.commands.runtimes.mark_runtimes`); returns its path.
+def describe_origin(plan: Plan, runtimes: Mapping[str, str]) -> Origin:
+    """What a report of ``plan`` is made from that shows the measurements ``runtimes``
+    (:func:`study.commands.runtimes.mark_runtimes`).
     """
-    return write_manifest(
-        folder,
-        files,
+    return Origin(
         request=describe_request(plan.study),
         inputs=digest_inputs(plan.study),
-        trials=[mark_trial(planned) for planned in plan.trials],
-        runtimes=runtimes,
+        trials=tuple(mark_trial(planned) for planned in plan.trials),
+        runtimes=dict(runtimes),
     )
 
 

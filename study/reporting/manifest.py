@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -63,47 +63,35 @@ class TrialMark(ManifestPart):
     """Digest of the file of initial weights; empty without one."""
 
 
-class ReportManifest(ManifestPart):
-    """A report's account of itself."""
+class Origin(ManifestPart):
+    """What a report is made from."""
 
-    version: Literal[1] = 1
     request: Request
     inputs: dict[str, str]
     """Digest of everything that enters a report besides its trials, by a name for people."""
     trials: tuple[TrialMark, ...]
     runtimes: dict[str, str] = {}
     """By id of each measurement of runtime that the report shows, a digest of what it shows of it."""
+
+
+class ReportManifest(Origin):
+    """A report's account of itself."""
+
+    version: Literal[1] = 1
     files: dict[str, str]
     """SHA-256 of every file of the report by its path in the folder, this one excepted."""
 
 
-def write_manifest(
-    folder: Path,
-    files: Iterable[Path],
-    *,
-    request: Request,
-    inputs: Mapping[str, str],
-    trials: Iterable[TrialMark],
-    runtimes: Mapping[str, str] | None = None,
-) -> Path:
+def write_manifest(folder: Path, files: Iterable[Path], origin: Origin) -> Path:
     """Write the manifest of the report in ``folder``, atomically; returns its path.
 
     Args:
         folder: the report's folder.
         files: what was written, below ``folder``.
-        request: what was asked for.
-        inputs: digests of what entered it besides trials.
-        trials: its trials.
-        runtimes: its measurements of runtime.
+        origin: what it was made from.
     """
     digests = {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
-    manifest = ReportManifest(
-        request=request,
-        inputs=dict(sorted(inputs.items())),
-        trials=tuple(trials),
-        runtimes=dict(sorted((runtimes or {}).items())),
-        files=dict(sorted(digests.items())),
-    )
+    manifest = ReportManifest(**dict(origin), files=digests)
     path = folder / MANIFEST_FILE
     content = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True)
     write_atomically(path, content + "\n")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,14 +88,42 @@ class Task:
         )
 
 
-def draw_figures(
-    tables: Sequence[TableResult], material: FigureMaterial, folder: Path, plotter: Plotter | None = None
-) -> tuple[dict[str, tuple[FigureFiles, ...]], tuple[FigureFiles, ...]]:
-    """Draw every figure of ``tables`` into ``folder``: those of each experiment by name, and the overview.
+@dataclass(frozen=True)
+class Figures:
+    """The figures of a study. Others may still be drawing them: the files are there after :meth:`finish`.
 
-    Their files are there once :meth:`Plotter.finish` of the ``plotter`` has returned, and at once without one.
+    Attributes:
+        by_experiment: those of each experiment, by its name.
+        overview: those of all together.
+        plotter: what draws them.
     """
-    plotter = plotter or Plotter()
+
+    by_experiment: Mapping[str, tuple[FigureFiles, ...]]
+    overview: tuple[FigureFiles, ...]
+    plotter: Plotter
+
+    def __iter__(self) -> Iterator[FigureFiles]:
+        yield from self.overview
+        for figures in self.by_experiment.values():
+            yield from figures
+
+    def finish(self) -> None:
+        """Wait for all files; raises what drawing one of them raised."""
+        self.plotter.finish()
+
+
+def draw_figures(
+    tables: Sequence[TableResult], material: FigureMaterial, folder: Path, executor: Executor | None = None
+) -> Figures:
+    """Draw every figure of ``tables`` into ``folder``.
+
+    Args:
+        tables: what the trials measured; the statistics of differences are in no figure and need not be there.
+        material: what else is shown.
+        folder: where the files go.
+        executor: processes that draw while this one goes on; None draws here, at once.
+    """
+    plotter = Plotter(executor)
     looks = assign_looks([row.arm.name for row in table.rows] for table in tables)
     datasets = {dataset.name: dataset for table in tables for dataset in table.datasets}
     dataset_looks = assign_looks([sorted(datasets)])
@@ -107,7 +136,7 @@ def draw_figures(
         for table in tables
     }
     overview = tuple(_draw_cost(tables, used, looks, folder, plotter) for used in datasets.values())
-    return by_experiment, overview
+    return Figures(by_experiment, overview, plotter)
 
 
 def name_figures(tables: Iterable[TableResult]) -> dict[str, tuple[str, ...]]:

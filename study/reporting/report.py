@@ -7,31 +7,32 @@ trial gives a report too, which says of every cell why it is empty.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from pathlib import Path
 
 from study.analysis.tables import TableResult, build_table, index_runs
 from study.errors import StudyError
 from study.reporting.claims import view_claims
 from study.reporting.display import Display
-from study.reporting.figures import FigureFiles, FigureMaterial
-from study.reporting.figures.plotter import Plotter
+from study.reporting.figures import FigureMaterial
 from study.reporting.latex import table_latex
 from study.reporting.manifest import remove_former
 from study.reporting.overview import build_health, build_progress, list_left_out
 from study.reporting.page import DOCUMENTS, Content, Section, render_document
-from study.reporting.plots import draw_figures
+from study.reporting.plots import Figures, draw_figures
 from study.reporting.results import build_display
 from study.reporting.source import Picture, ReportSource
 from study.reporting.summary import collect_provenance, date_newest, summarize
 from study.reporting.texts import escape_markdown
 from study.spec.record import write_atomically
 
-__all__ = ["Picture", "ReportSource", "render_report"]
+__all__ = ["FIGURES", "Picture", "ReportSource", "render_report"]
+
+FIGURES = "figures"
+"""Folder of the figures in that of a report."""
 
 
-def render_report(source: ReportSource, out_dir: Path, executor: Executor | None = None) -> list[Path]:
+def render_report(source: ReportSource, out_dir: Path, figures: Figures | None = None) -> list[Path]:
     """Write the report into ``out_dir``, and remove what an earlier one wrote there and this one does not.
 
     ``report.html``, ``report.md``, ``tables/<name>.{csv,parquet,md,tex}`` and ``figures/<name>.{png,svg,csv}``.
@@ -39,7 +40,7 @@ def render_report(source: ReportSource, out_dir: Path, executor: Executor | None
     Args:
         source: what it shows.
         out_dir: the folder.
-        executor: processes that draw the figures; this one when None.
+        figures: what is drawn of it below ``out_dir / FIGURES``; drawn here when None.
 
     Returns:
         The files written.
@@ -49,42 +50,36 @@ def render_report(source: ReportSource, out_dir: Path, executor: Executor | None
     """
     runs = index_runs(source.runs)
     tables = [build_table(view, runs) for view in source.views]
-    material = source.material or FigureMaterial(attention=source.attention)
-    plotter = Plotter(executor)
-    by_experiment, overview = draw_figures(tables, material, out_dir / "figures", plotter)
-    content = _collect_content(source, tables, by_experiment, overview)
+    if figures is None:
+        material = source.material or FigureMaterial(attention=source.attention)
+        figures = draw_figures(tables, material, out_dir / FIGURES)
+    content = _collect_content(source, tables, figures)
     _refuse_duplicates(content.displays)
     written = []
     for display in content.displays:
         written += _write_table(display, content.markdown[display.name], out_dir / "tables")
-    plotter.finish()
+    figures.finish()
     for name in DOCUMENTS:
         write_atomically(out_dir / name, render_document(name, content))
         written.append(out_dir / name)
     for picture in source.pictures:
-        copy = out_dir / "figures" / picture.path.name
+        copy = out_dir / FIGURES / picture.path.name
         write_atomically(copy, picture.path.read_bytes())
         written.append(copy)
-    figures = [*overview, *(figure for section in content.sections for figure in section.figures)]
     written += [path for figure in figures for path in figure.files]
     remove_former(out_dir, written)
     return written
 
 
-def _collect_content(
-    source: ReportSource,
-    tables: Sequence[TableResult],
-    by_experiment: Mapping[str, tuple[FigureFiles, ...]],
-    overview: Sequence[FigureFiles],
-) -> Content:
+def _collect_content(source: ReportSource, tables: Sequence[TableResult], figures: Figures) -> Content:
     sections = [
-        Section(table, build_display(table), summarize(table), by_experiment[table.experiment.name])
+        Section(table, build_display(table), summarize(table), figures.by_experiment[table.experiment.name])
         for table in tables
     ]
     return Content(
         source=source,
         sections=sections,
-        overview=overview,
+        overview=figures.overview,
         claims=view_claims(source.claims) if source.claims else None,
         progress=build_progress(tables),
         health=build_health(tables),

@@ -35,11 +35,7 @@ def with_figures(table: TableResult, *figures: FigureSpec) -> TableResult:
 
 
 def draw(tables: list[TableResult], material: FigureMaterial, folder: Path) -> dict[str, FigureFiles]:
-    by_experiment, overview = draw_figures(tables, material, folder)
-    return {
-        figure.name: figure
-        for figure in [*overview, *(one for figures in by_experiment.values() for one in figures)]
-    }
+    return {figure.name: figure for figure in draw_figures(tables, material, folder)}
 
 
 def hits(right: float, videos: int = 40, repeats: int = 3) -> dict[int, VideoHits]:

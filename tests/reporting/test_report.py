@@ -13,9 +13,13 @@ import pandas as pd
 import pytest
 
 from study.analysis.published import load_published
+from study.analysis.tables import build_table
 from study.errors import StudyError
-from study.reporting.manifest import Request, write_manifest
+from study.reporting.figures import FigureMaterial
+from study.reporting.manifest import Origin, Request, write_manifest
+from study.reporting.plots import draw_figures
 from study.reporting.processes import drawing_processes
+from study.reporting.report import FIGURES as FIGURE_FOLDER
 from study.reporting.report import Picture, ReportSource, render_report
 from tests import fabricated
 from tests.reporting.conftest import CLAIMS, NASTY, TOP1, fabricate, rename
@@ -72,13 +76,16 @@ FIGURES = ("figure5", "figure6", "accuracy_by_cost")
 
 def test_the_same_input_gives_the_same_bytes_whoever_draws(source: ReportSource, tmp_path: Path) -> None:
     source = replace(source, claims=CLAIMS)
+    tables = [build_table(view, source.runs) for view in source.views]
+    material = FigureMaterial(attention=source.attention)
     with drawing_processes() as executor:
+        drawn = draw_figures(tables, material, tmp_path / "c" / FIGURE_FOLDER, executor)
         reports = [
             {
                 path.relative_to(tmp_path / name): path.read_bytes()
-                for path in render_report(source, tmp_path / name, drawn_by)
+                for path in render_report(source, tmp_path / name, figures)
             }
-            for name, drawn_by in (("a", None), ("b", None), ("c", executor))
+            for name, figures in (("a", None), ("b", None), ("c", drawn))
         ]
     assert reports[0] == reports[1] == reports[2]
 
@@ -272,7 +279,7 @@ def test_a_printed_product_stays_out_of_columns_of_numbers(tmp_path: Path) -> No
 def test_what_an_earlier_report_wrote_does_not_linger(source: ReportSource, tmp_path: Path) -> None:
     written = render_report(source, tmp_path)
     request = Request(study="study", specs=(), profile="laptop")
-    write_manifest(tmp_path, written, request=request, inputs={}, trials=[])
+    write_manifest(tmp_path, written, Origin(request=request, inputs={}, trials=()))
     own = tmp_path / "tables" / "notes.csv"
     own.write_text("mine")
     left = render_report(replace(source, views=source.views[:1]), tmp_path)
