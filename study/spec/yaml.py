@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from study.errors import SpecError
 
@@ -27,6 +27,7 @@ MAX_DEPTH = 32
 MAX_NODES = 20_000
 """Keys and values of one file. The largest of this repository has about 1,500."""
 Path_ = tuple[str | int, ...]
+MERGE = "tag:yaml.org,2002:merge"
 # What ruamel.yaml raises on text that is no YAML; the latter ones on malformed directives, numbers and dates.
 FAULTS = (
     YAMLError, ValueError, RecursionError, AssertionError, AttributeError, IndexError, KeyError, TypeError,
@@ -85,7 +86,7 @@ def parse_document(text: str, source: str) -> Document:
 def _parse(text: str, source: str) -> Document:
     """One file is read many times in a process: at the study's scale, at the paper's, for claims."""
     try:
-        loaded = _reader("rt").load(StringIO(text))
+        return _Construction(source).build(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -94,17 +95,12 @@ def _parse(text: str, source: str) -> Document:
     except FAULTS as error:
         first = (str(error) or type(error).__name__).split("\n")[0]
         raise SpecError(f"{source}: not YAML: {first}") from None
-    if not isinstance(loaded, CommentedMap):
-        raise SpecError(f"{source}: expected keys and values at the top, got {_kind(loaded)}")
-    lines: dict[Path_, int] = {}
-    data = _plain(loaded, (), lines, source)
-    return Document(source, data, lines)
 
 
 def parse_scalar(text: str) -> Any:
     """The value of ``text`` read as YAML, as ``--set`` does; text that is no YAML stays text."""
     try:
-        return _reader("safe").load(StringIO(text))
+        return _reader().load(StringIO(text))
     except FAULTS:
         return text
 
@@ -136,38 +132,63 @@ class _StrictComposer(Composer):
         raise ComposerError(None, None, problem, event.start_mark)
 
 
-def _reader(kind: str) -> YAML:
-    reader = YAML(typ=kind, pure=True)
+def _reader() -> YAML:
+    reader = YAML(typ="safe", pure=True)
     reader.Composer = _StrictComposer
     return reader
 
 
-def _plain(value: Any, path: Path_, lines: dict[Path_, int], source: str) -> Any:
-    if isinstance(value, CommentedMap):
+class _Construction:
+    """Makes plain values of a file's nodes, which know their lines."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.lines: dict[Path_, int] = {}
+        self.reader = _reader()
+
+    def build(self, text: str) -> Document:
+        top = self.reader.compose(StringIO(text))
+        if not isinstance(top, MappingNode):
+            raise SpecError(f"{self.source}: expected keys and values at the top, got {self._kind(top)}")
+        return Document(self.source, self._mapping(top, ()), self.lines)
+
+    def _value(self, node: Node, path: Path_) -> Any:
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            for index, item in enumerate(node.value):
+                self.lines[(*path, index)] = _line(item)
+            return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self.reader.constructor.construct_object(node)
+
+    def _mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        for key, item in value.items():
-            line = value.lc.key(key)[0] + 1 if key in value.lc.data else 0
-            if not isinstance(key, str | int | float | None):
-                raise SpecError(f"{source}:{line}: a key is a word or a number, not {type(key).__name__}")
-            name = str(key)
+        for key_node, item in node.value:
+            name, line = self._key(key_node), _line(key_node)
             if name in result:
-                raise SpecError(f"{source}:{line}: {name!r} is there already, as a key of another type")
-            lines[(*path, name)] = line
-            result[name] = _plain(item, (*path, name), lines, source)
+                first = self.lines[(*path, name)]
+                raise SpecError(f"{self.source}:{line}: found duplicate key {name!r}, first in line {first}")
+            self.lines[(*path, name)] = line
+            result[name] = self._value(item, (*path, name))
         return result
-    if isinstance(value, CommentedSeq):
-        for index in range(len(value)):
-            lines[(*path, index)] = value.lc.item(index)[0] + 1
-        return [_plain(item, (*path, index), lines, source) for index, item in enumerate(value)]
-    if isinstance(value, bool):
-        return bool(value)
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value
+
+    def _key(self, node: Node) -> str:
+        line = _line(node)
+        if str(node.tag) == MERGE:
+            raise SpecError(f"{self.source}:{line}: merge keys are not allowed ('<<'); write the values out")
+        key = [] if isinstance(node, MappingNode | SequenceNode) else self._value(node, ())
+        if not isinstance(key, str | int | float | None):
+            raise SpecError(f"{self.source}:{line}: a key is a word or a number, not {node.tag}")
+        return str(key)
+
+    def _kind(self, node: Node | None) -> str:
+        if node is None:
+            return "an empty file"
+        if isinstance(node, SequenceNode):
+            return "a list"
+        value = self._value(node, ())
+        return f"{type(value).__name__} {value!r:.80}"
 
 
-def _kind(value: Any) -> str:
-    return {type(None): "an empty file", CommentedSeq: "a list"}.get(
-        type(value), f"{type(value).__name__} {value!r:.80}"
-    )
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1

@@ -131,7 +131,11 @@ def test_all_problems_at_once_with_file_and_line(folder: Path) -> None:
         ("question: Which?\n", "", "mine.yaml: question: is required"),
         ("name: mine", "name: other", "mine.yaml:2: name: 'other' differs from its file, mine.yaml"),
         ("title: Mine", "title: [Mine", "mine.yaml:4: "),
-        ("title: Mine", "title: Mine\ntitle: Two", 'mine.yaml:4: found duplicate key "title"'),
+        (
+            "title: Mine",
+            "title: Mine\ntitle: Two",
+            "mine.yaml:4: found duplicate key 'title', first in line 3",
+        ),
         ("{name: b,", "{name: a,", "mine.yaml:10: arms: the name 'a' is taken"),
         ("p: 1/4", "p: 3/8", "mine.yaml:7: model.block: p must be 0 or 1/n"),
         ("p: 1/4", "p: many", "mine.yaml:7: model.block.p: expected a fraction such as 1/4, got 'many'"),
