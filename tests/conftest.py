@@ -42,11 +42,17 @@ def store(tmp_path: Path, toy_data: Path) -> Store:
     return Store.at(tmp_path / "store")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread files over processes, each whole: what its fixtures make is made once.
 
-    Tests that start clusters and servers, kill them and wait for them stay in one process, one after the other.
+    Tests that start clusters and servers, kill them and wait for them stay in one process, one after the other. They
+    take the longest and come first.
     """
     for item in items:
-        parts = item.path.relative_to(REPOSITORY).parts
-        item.add_marker(pytest.mark.xdist_group("faults" if "faults" in parts else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("faults" if _is_fault(item) else str(item.path)))
+    items.sort(key=_is_fault, reverse=True)
+
+
+def _is_fault(item: pytest.Item) -> bool:
+    return "faults" in item.path.relative_to(REPOSITORY).parts

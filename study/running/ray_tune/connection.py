@@ -30,6 +30,8 @@ SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     # No CSV, JSON and TensorBoard files beside our records; importing tensorboardX alone costs 0.5 GB.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # It writes its own state, which nobody restores, once in the end: until then it keeps 11 KiB of it a trial.
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
     "RAY_USAGE_STATS_ENABLED": "0",
     # Workers use the interpreter of the driver; Ray would otherwise start each through "uv run".
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",

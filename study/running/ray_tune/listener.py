@@ -44,11 +44,13 @@ def make_listener(events: Events, watch: NodeWatch | None) -> Any:
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             self.events.ended(trial.config["trial"], self.problems.pop(trial.config["trial"], ""))
+            _release(trial)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             # Errors inside a trial are in its record; this one kept it from having any.
             lines = str(trial.get_error() or "its process died").strip().splitlines()
             self.events.ended(trial.config["trial"], lines[-1])
+            _release(trial)
 
         def __getstate__(self) -> dict[str, Any]:
             return {}
@@ -56,3 +58,12 @@ def make_listener(events: Events, watch: NodeWatch | None) -> Any:
     listener = Listener()
     listener.events, listener.watch, listener.problems = events, watch, {}
     return listener
+
+
+def _release(trial: Any) -> None:
+    """Let go of the running statistics that Tune keeps of every metric of a trial that has ended, 16 KiB, so that one
+    could ask its results for the best trial; ours are in the records.
+    """
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
+    trial.run_metadata.invalidate_cache()
