@@ -111,9 +111,19 @@ def test_no_import_cycles() -> None:
         visit(name, ())
 
 
-def test_planning_imports_no_gpu_stack() -> None:
-    heavy = "{'torch', 'torchvision', 'ray', 'mlflow', 'fvcore', 'decord', 'matplotlib', 'pandas'}"
-    code = f"import sys, study.cli, study.commands.plan, study.running.plan; print(sorted({heavy} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("modules", "without"),
+    [
+        (
+            "study.cli, study.commands.plan, study.running.plan",
+            {"torch", "torchvision", "ray", "mlflow", "fvcore", "decord", "matplotlib", "pandas"},
+        ),
+        # Others draw its figures.
+        ("study.commands.report", {"torch", "ray", "fvcore", "decord", "matplotlib", "seaborn"}),
+    ],
+)
+def test_what_is_slow_to_import_is_imported_where_it_is_used(modules: str, without: set[str]) -> None:
+    code = f"import sys, {modules}; print(sorted({without} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 

@@ -16,8 +16,14 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
-DRAWING = "study.reporting.plots"
-"""The module whose imports hold all that draws."""
+DRAWING = (
+    "study.reporting.plots",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "seaborn",
+)
+"""All that draws: our modules, and what they import when they do."""
 MOST = 4
 """Processes; a report has some dozen figures."""
 
@@ -39,7 +45,7 @@ def _start_context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([DRAWING])
+    context.set_forkserver_preload(list(DRAWING))
     # It imports while the report is collected. Asked for a process before that is done, it would keep us waiting.
     forkserver.ensure_running()
     return context
@@ -49,7 +55,8 @@ def _get_ready() -> None:
     # Ctrl+C is for the process that writes the report. Should that one be killed, nobody would end this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    importlib.import_module(DRAWING)
+    for module in DRAWING:
+        importlib.import_module(module)
 
 
 def _leave_with_parent() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from study.reporting.colors import FILLS, Look
-from study.reporting.figures.style import LEGEND_GAP, LEGEND_ROW, styled, wrap
+from study.reporting.figures.style import LEGEND_GAP, LEGEND_ROW, legend_line, new_figure, styled, wrap
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_NAMED = 24
 """Points that are named; of the others only the place is shown."""
@@ -31,11 +31,13 @@ def draw_accuracy_by_cost(frame: pd.DataFrame, title: str, looks: Mapping[str, L
         title: title of the figure.
         looks: of each arm. Where one arm has several points, the fill of the marker tells them apart.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     rows = frame.sort_values("top1_percent", ascending=False, kind="stable").to_dict("records")
     names = [wrap(str(row["names"]), LIST_WIDTH) for row in rows[:MOST_NAMED]]
     height = max(4.2, 0.9 + sum(LEGEND_GAP + LEGEND_ROW * (name.count("\n") + 1) for name in names))
     with styled():
-        figure = Figure(figsize=(9.2, height), layout="constrained")
+        figure = new_figure(height)
         axes = figure.subplots()
         for row in rows[MOST_NAMED:]:
             axes.plot(row["gmacs_per_view"], row["top1_percent"], marker=".", color="0.65", zorder=1)
@@ -53,7 +55,7 @@ def draw_accuracy_by_cost(frame: pd.DataFrame, title: str, looks: Mapping[str, L
                 capsize=2.5,
                 **look,
             )
-            handles.append(Line2D([], [], **look))
+            handles.append(legend_line(**look))
         axes.set(xlabel="GMACs per view", ylabel="top-1 accuracy, %", title=wrap(title, 60))
         costs = frame["gmacs_per_view"]
         if costs.min() > 0 and costs.max() / costs.min() > LOGARITHMIC:

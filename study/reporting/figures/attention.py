@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from study.reporting.colors import PALETTE, Look, parse_color
-from study.reporting.figures.style import WIDTH, add_legend, draw_means_and_spreads, styled, wrap
+from study.reporting.figures.style import add_legend, draw_means_and_spreads, new_figure, styled, wrap
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PARTS = {"alpha_s": "spatial part, αₛ", "alpha_t": "temporal part, αₜ"}
 LOOKS = {
@@ -34,7 +37,7 @@ def draw_attention_by_layer(frame: pd.DataFrame, title: str) -> Figure:
         title: title of the figure.
     """
     with styled():
-        figure = Figure(figsize=(WIDTH, 3.7), layout="constrained")
+        figure = new_figure(3.7)
         axes = figure.subplots()
         long = frame.melt(["index", "repeat"], [*PARTS], "part", "value").replace({"part": PARTS})
         looks = {label: LOOKS[part] for part, label in PARTS.items()}
@@ -54,7 +57,7 @@ def draw_attention_by_group(frame: pd.DataFrame, title: str, looks: Mapping[str,
         looks: of each group, by its name; curves come in this order.
     """
     with styled():
-        figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+        figure = new_figure(3.8)
         panels = figure.subplots(1, 2, sharey=True)
         handles: dict[str, Artist] = {}
         for axes, (part, label) in zip(panels, PARTS.items(), strict=True):

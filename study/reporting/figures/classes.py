@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from study.analysis.classes import ClassComparison, ClassDifference
 from study.reporting.colors import Look
-from study.reporting.figures.style import WIDTH, add_legend, styled, wrap
+from study.reporting.figures.style import add_legend, legend_line, new_figure, styled, wrap
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 EACH_SIDE = 12
 """Classes shown at either end where there are more than twice as many."""
@@ -39,7 +40,7 @@ def draw_class_difference(
     names = [wrap(f"{row.name} ({row.videos})", CLASS_WIDTH) if row else _gap(comparison) for row in rows]
     height = 1.5 + ROW * len(rows) + LINE * sum(name.count("\n") for name in names)
     with styled():
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = new_figure(height)
         axes = figure.subplots()
         for place, row in enumerate(rows):
             if row is not None:
@@ -53,7 +54,7 @@ def draw_class_difference(
         axes.set_xlabel("difference in top-1 of the class, percentage points")
         figure.suptitle(wrap(title, 90), fontsize=11)
         ahead = {f"right: {arms[0]} ahead": looks[0], f"left: {arms[1]} ahead": looks[1]}
-        add_legend(figure, {name: Line2D([], [], **_line(look)) for name, look in ahead.items()})
+        add_legend(figure, {name: legend_line(**_line(look)) for name, look in ahead.items()})
     return figure
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from study.reporting.colors import Look
-from study.reporting.figures.style import WIDTH, add_legend, draw_means_and_spreads, styled, wrap
+from study.reporting.figures.style import add_legend, draw_means_and_spreads, new_figure, styled, wrap
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
 
 PANELS = {
     "train/loss": ("training loss", 1.0),
@@ -29,9 +31,11 @@ def draw_training_curves(frame: pd.DataFrame, title: str, looks: Mapping[str, Lo
         title: title of the figure.
         looks: of each arm, by the name in ``arm``; curves come in this order.
     """
+    from matplotlib.ticker import MaxNLocator
+
     metrics = list_panels(frame)
     with styled():
-        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        figure = new_figure(3.6)
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         handles: dict[str, Artist] = {}
         for axes, metric in zip(panels, metrics, strict=True):
