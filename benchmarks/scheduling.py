@@ -2,6 +2,7 @@
 
     uv run python -m benchmarks.scheduling                    trials that do nothing, against bare Tune
     uv run python -m benchmarks.scheduling --memory 1000      the driver's resident memory over so many trials
+    uv run python -m benchmarks.scheduling --memory 200 --bare   that of a driver of bare Tune; kept nowhere
     uv run python -m benchmarks.scheduling --plan 10000       time to plan so many trials
     uv run python -m benchmarks.scheduling --save             keeps the figures, as with the others
 
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument(
         "--memory", type=int, default=0, help="trials to watch the driver's memory over; then stop"
     )
+    parser.add_argument("--bare", action="store_true", help="with --memory: trials of bare Tune")
     parser.add_argument("--plan", type=int, default=0, help="trials to plan; then stop")
     add_save_option(parser)
     arguments = parser.parse_args()
@@ -61,7 +63,9 @@ def main() -> None:
         if arguments.plan:
             found = time_plan(folder, arguments.plan)
         elif arguments.memory:
-            found = watch_memory(folder, arguments.memory, arguments.concurrent)
+            run = run_bare if arguments.bare else run_ours
+            found = watch_memory(folder, arguments.memory, arguments.concurrent, run)
+            found = {} if arguments.bare else found
         else:
             found = race(folder, arguments.trials, arguments.rounds, arguments.concurrent)
     print(keeper.conclude(found))
@@ -125,9 +129,18 @@ def run_ours(folder: Path, trials: int, concurrent: int) -> Listening:
     return events
 
 
-def run_bare(folder: Path, trials: int, concurrent: int) -> None:
+def run_bare(folder: Path, trials: int, concurrent: int) -> Listening:
     """``trials`` that do nothing, as Tune's documentation has it."""
     from ray import tune
+
+    events = Listening()
+
+    class Passing(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            events.ended(trial.trial_id)
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
 
     def trainable(config: dict[str, Any]) -> None:
         tune.report({"epoch": 1})
@@ -136,15 +149,18 @@ def run_bare(folder: Path, trials: int, concurrent: int) -> None:
         tune.with_resources(trainable, {"cpu": 1}),
         param_space={"trial": tune.grid_search(list(range(trials)))},
         tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
-        run_config=tune.RunConfig(name="tune", storage_path=str(folder), verbose=0),
+        run_config=tune.RunConfig(name="tune", storage_path=str(folder), verbose=0, callbacks=[Passing()]),
     )
     assert tuner.fit().num_errors == 0
+    return events
 
 
-def watch_memory(folder: Path, trials: int, concurrent: int) -> Found:
+def watch_memory(
+    folder: Path, trials: int, concurrent: int, run: Callable[[Path, int, int], Listening]
+) -> Found:
     """Print the resident memory of this process at tenths of ``trials``; the last over the first of them."""
     with connected(None):
-        resident = run_ours(folder, trials, concurrent).resident
+        resident = run(folder, trials, concurrent).resident
     step = max(1, trials // 10)
     for number in range(step, trials + 1, step):
         print(f"{number:6d} trials: {resident[number - 1]:.1f} MiB")

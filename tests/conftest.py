@@ -42,7 +42,6 @@ def store(tmp_path: Path, toy_data: Path) -> Store:
     return Store.at(tmp_path / "store")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread files over processes, each whole: what its fixtures make is made once.
 
@@ -50,7 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     take the longest and come first.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("faults" if _is_fault(item) else str(item.path)))
+        group = "faults" if _is_fault(item) else str(item.path.relative_to(REPOSITORY))
+        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_is_fault, reverse=True)
 
 

@@ -194,20 +194,20 @@ def test_files_go_to_the_address_that_a_server_has_now(server: Server, tmp_path:
 def test_a_slow_server_does_not_hold_up_the_end(
     store: Store, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each answer takes a second; the end of the launch waits a moment, not for all of them."""
+    """Each answer takes five seconds; the end of the launch waits for some of them, not for all."""
     monkeypatch.setattr("study.commands.tracking.LAST_PASS_SECONDS", 2.0)
     monkeypatch.setattr("study.commands.tracking.LAST_CALL_SECONDS", 3.0)
     monkeypatch.setattr("study.commands.launch._report", lambda *_: None)
     grid = ToyGrid(store, epochs=1, specs=("table6",))
     with proxied(server.uri) as proxy:
-        proxy.choose, proxy.delay = lambda: "late", 1.0
+        proxy.choose, proxy.delay = lambda: "late", 5.0
         options = LaunchOptions(storage=store.root, tracking_uri=proxy.uri, engine="inline")
         assert launch(grid.study, options) == 0
-        trained = max(record.ended_at for t in make_plan(grid.study, store).trials if (record := t.record))
-        assert time.time() - trained < 10
         assert "writes what is missing" in capsys.readouterr().out
+        with pytest.raises(AssertionError):
+            check_runs(grid, server.uri)
         proxy.choose = lambda: "pass"
-        time.sleep(2)
+        time.sleep(proxy.delay + 1)
     assert sync(grid.study, store.root, tracking_uri=server.uri) == 0
     assert check_runs(grid, server.uri)["runs"] == 4
 
