@@ -42,6 +42,7 @@ def store(tmp_path: Path, toy_data: Path) -> Store:
     return Store.at(tmp_path / "store")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread files over processes, each whole: what its fixtures make is made once.
 
