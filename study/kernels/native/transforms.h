@@ -28,7 +28,8 @@ INLINE Vec half(Vec low, Vec high, float square) { return high - square * low; }
 
 // One row of B' d times B, to six points that lie `point` floats apart.
 INLINE void spread(const Vec (&d)[PATCH], float* to, int64_t point) {
-    const Vec a = half(d[2], d[4], FAR2), b = half(d[1], d[3], FAR2), c = half(d[2], d[4], NEAR2), e = half(d[1], d[3], NEAR2);
+    const Vec a = half(d[2], d[4], FAR2), b = half(d[1], d[3], FAR2);
+    const Vec c = half(d[2], d[4], NEAR2), e = half(d[1], d[3], NEAR2);
     store(to, at_zero(d[0], d[2], d[4]));
     store(to + point, a + NEAR * b);
     store(to + 2 * point, a - NEAR * b);

@@ -19,7 +19,9 @@
 namespace {
 
 constexpr int MAX_TAPS = 64;         // of a temporal kernel
-constexpr int64_t BATCH = 28;        // tiles: with them every block's registers are full
+// Tiles of a batch: those of one row of ResNet's largest images, but more where the weights, which every batch reads,
+// outgrow the L2 cache.
+constexpr int64_t FEW = 14, MANY = 32, LARGE_BYTES = 2048 * 1024;
 constexpr int64_t LONGEST = 32;      // strip, in tiles
 
 INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -36,16 +38,17 @@ struct Cut {
     int64_t strips, batch;  // strips of all images, and of one batch
 };
 
-Cut cut(const Problem* p) {
+Cut cut(const Problem* p, int64_t weight_bytes) {
     const int64_t tiles = ceil_div(p->width, SIDE);
     Cut c;
     c.length = ceil_div(tiles, ceil_div(tiles, LONGEST));
     c.across = ceil_div(tiles, c.length);
     c.down = ceil_div(p->height, SIDE);
     c.strips = p->images * c.across * c.down;
-    c.batch = c.length < BATCH ? (BATCH + c.length / 2) / c.length : 1;
-    const int64_t share = ceil_div(c.strips, p->threads > 0 ? p->threads : 1);
-    if (c.batch > share) c.batch = share;
+    // Batches of equal size, one for each thread at least.
+    const int64_t size = weight_bytes > LARGE_BYTES ? MANY : FEW;
+    const int64_t batches = (c.strips * c.length + size / 2) / size;
+    c.batch = ceil_div(c.strips, batches > p->threads ? batches : p->threads);
     return c;
 }
 
@@ -99,14 +102,16 @@ struct Product {
     int64_t pixel, out_tile;       // floats between tiles of the transformed pixels, and of the products
 };
 
-// The products of R tiles at one point.
+// The products of R tiles at one point, while lines from `ahead` on are brought near.
 template <int R, int NV>
-__attribute__((noinline)) void multiply(const Product& q, const float* x, const float* w, float* y) {
+__attribute__((noinline)) void multiply(const Product& q, const float* x, const float* w, float* y,
+                                        const float* ahead) {
     Vec sums[R][NV] = {};
     for (int run = 0; run < 2; run++) {
         if (!q.length[run]) continue;
-        accumulate<F32, R, NV, 0, 0>(sums, x + q.begin[run], w, (int)q.length[run], q.pixel);
+        accumulate<F32, R, NV, 0, 0, true>(sums, x + q.begin[run], w, (int)q.length[run], q.pixel, ahead);
         w += q.length[run] * NV * LANES;
+        ahead += q.length[run] * LINE;
     }
 #pragma GCC unroll 32
     for (int r = 0; r < R; r++)
@@ -114,9 +119,10 @@ __attribute__((noinline)) void multiply(const Product& q, const float* x, const 
         for (int v = 0; v < NV; v++) store(y + r * q.out_tile + v * LANES, sums[r][v]);
 }
 
-void dispatch_multiply(int tiles, int vectors, const Product& q, const float* x, const float* w, float* y) {
+void dispatch_multiply(int tiles, int vectors, const Product& q, const float* x, const float* w, float* y,
+                       const float* ahead) {
 #define TILES(R, NV) \
-    if (tiles == R && vectors == NV) return multiply<R, NV>(q, x, w, y);
+    if (tiles == R && vectors == NV) return multiply<R, NV>(q, x, w, y, ahead);
     TILES(28, 1) TILES(14, 2) TILES(7, 4) TILES(14, 1) TILES(7, 1) TILES(7, 2)
     TILES(4, 1) TILES(2, 1) TILES(1, 1) TILES(4, 2) TILES(2, 2) TILES(1, 2) TILES(4, 4) TILES(2, 4) TILES(1, 4)
 #undef TILES
@@ -133,10 +139,12 @@ void multiply_batch(const Block& b, const Layout& layout, const float* weights, 
     for (int point = 0; point < POINTS; point++) {
         const float* x = scratch.pixels + point * layout.point;
         float* y = scratch.products + point * width;
+        const float* ahead = weights + length * width;
         for (int64_t t = 0; t < tiles;) {
             const int some = tile_pixels(tiles - t, b.vectors);
-            dispatch_multiply(some, b.vectors, q, x + t * layout.channels, weights, y + t * q.out_tile);
+            dispatch_multiply(some, b.vectors, q, x + t * layout.channels, weights, y + t * q.out_tile, ahead);
             t += some;
+            ahead += length * LINE;
         }
         weights += length * width;
     }
@@ -231,15 +239,15 @@ int winograd(const Problem* p) {
     if (header[0] != MAGIC || header[1] != LANES || header[2] != 1) return 1;
     if (p->kernel_time > MAX_TAPS) return 3;
     const int count = list_blocks(p, 0);
-    const Cut c = cut(p);
-    const int64_t tiles = c.batch * c.length;
     Layout layout;
     layout.channels = ceil_div(p->in_channels, LANES) * LANES;
-    layout.point = tiles * layout.channels + LANES;
     Block* blocks = (Block*)malloc(sizeof(Block) * count);
-    float* zeros = (float*)calloc((PATCH + 1) * layout.channels, sizeof(float));
+    float* zeros = (float*)calloc(PATCH * layout.channels, sizeof(float));
     int failed = blocks && zeros ? 0 : 2;
     if (!failed) list_blocks(p, blocks);
+    const Cut c = cut(p, failed ? 0 : blocks[count - 1].weights + blocks[count - 1].bytes);
+    const int64_t tiles = c.batch * c.length;
+    layout.point = tiles * layout.channels + LANES;
 #pragma omp parallel num_threads((int)p->threads)
     {
         const Scratch scratch = {reserve(POINTS * layout.point), reserve(tiles * POINTS * VECTORS * LANES),
