@@ -13,8 +13,9 @@ from study.kernels.native import kernel, winograd
 from tests.kernels.cases import Case, T, distance, make, options
 from tests.kernels.reference import reference
 
-RELATIVE, OF_LARGEST = 2.3e-6, 1.2e-5
-"""What F(4x4, 3x3) in float32 gives with the usual points up to 512 channels; the direct kernel gives 4e-7."""
+RELATIVE, OF_LARGEST = 2.3e-6, 6e-6
+"""What F(4x4, 3x3) in float32 gives at its points up to 512 channels: 0.5e-6 to 2.0e-6, and 4e-6 of the largest value.
+The direct kernel gives 4e-7 and 9e-7; the points 1 and 2 would give some 3e-6 and 1.2e-5."""
 SHAPES = [
     Case("p 1/4", Geometry(64, 64, 4, "hybrid"), (14, 14)),
     Case("p 1/2", Geometry(128, 128, 2, "hybrid"), (7, 7)),
