@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from study.kernels import Geometry, pooled_means, sth_conv
+from study.kernels.native import kernel
 from study.models.blocks.attention import CostAttention
 
 Op = Callable[[Tensor], Tensor]
@@ -65,8 +66,10 @@ class Sth:
     def __init__(self, channels: int, stride: int, dtype: torch.dtype, attention: bool = False) -> None:
         shape = Geometry(channels, channels, 4, "hybrid", stride=(stride, stride))
         scale = math.sqrt(2 / (7.5 * channels))
-        self.spatial = (torch.randn(shape.spatial_shape) * scale).to(dtype)
-        self.temporal = (torch.randn(shape.temporal_shape) * scale).to(dtype)
+        # What inference mode makes is packed anew whenever it runs: writing to it is not counted.
+        with torch.inference_mode(False):
+            self.spatial = (torch.randn(shape.spatial_shape) * scale).to(dtype)
+            self.temporal = (torch.randn(shape.temporal_shape) * scale).to(dtype)
         self.bias = torch.zeros(channels)
         self.options = {"frames": FRAMES, "groups": 4, "stride": shape.stride}
         self.attention = CostAttention(channels, "avg").to(dtype) if attention else None
@@ -77,6 +80,23 @@ class Sth:
             means = pooled_means(x, self.spatial, self.temporal, **self.options)
             alphas = self.attention(*means)
         return sth_conv(x, self.spatial, self.temporal, self.bias, *alphas, **self.options, relu=True)
+
+
+class WinogradConv:
+    """A 2D convolution, 3x3, fp32, by the Winograd kernel that STH-Conv has, with ReLU."""
+
+    def __init__(self, channels: int) -> None:
+        weight = torch.randn(channels, channels, 3, 3) * math.sqrt(2 / (9 * channels))
+        self.layer, self.bias = kernel.Layer.plain(channels, channels).on_winograd(), torch.zeros(channels)
+        self.packed = kernel.pack(self.layer, weight, torch.empty(0), torch.float32)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return kernel.run(self.layer, x, self.packed, FRAMES, self.bias, relu=True)
+
+
+def has_winograd(dtype: torch.dtype) -> bool:
+    """Whether this machine has the Winograd kernel, for ``dtype``."""
+    return kernel.offers_winograd(kernel.Layer.plain(64, 64), dtype)
 
 
 class TwoPlusOne:
@@ -112,11 +132,15 @@ def shift(x: Tensor) -> Tensor:
 def second_convolution(
     kind: str, channels: int, stride: int, size: int, clips: int, dtype: torch.dtype
 ) -> Op:
-    """What stands between the two 1x1 convolutions of a bottleneck: ``2D``, ``STH``, ``STH+attention``, ``(2+1)D``."""
+    """What stands between the two 1x1 convolutions of a bottleneck: ``2D``, ``STH``, ``STH+attention``, ``(2+1)D``,
+    ``2D by Winograd`` (only where the stride is 1; ``2D`` elsewhere).
+    """
     if kind.startswith("STH"):
         return Sth(channels, stride, dtype, attention="attention" in kind)
     if kind == "(2+1)D":
         return TwoPlusOne(channels, stride, size, clips, dtype)
+    if kind == "2D by Winograd" and stride == 1:
+        return WinogradConv(channels)
     images = (clips * FRAMES, size * stride, size * stride)
     return Conv(channels, channels, (3, 3), images, dtype, stride)
 

@@ -9,7 +9,8 @@ The peer is the 2D network at its best: BatchNorm folded, channels-last, oneDNN 
 the residual sum fused (:mod:`benchmarks.frozen`). One thread, process CPU time, all contestants in one process
 and in a random order each round. What is printed are medians of the ratios within a round, with quartiles: times
 on a shared machine mean little, ratios of neighbors in time mean something. CPU time does not see how well
-threads share work.
+threads share work. "By Winograd" is what STH_KERNELS=winograd asks for: fp32 layers of stride 1, STH-Conv and, for
+comparison, 2D convolutions by the same kernel; no other contestant runs on it.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from benchmarks.frozen import FRAMES, STAGES, ResNet50, second_convolution
+from benchmarks.frozen import FRAMES, STAGES, ResNet50, has_winograd, second_convolution
 from benchmarks.history import Keeper, add_save_option
 from study.kernels import Geometry, runs_compiled, sth_conv
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Contestants = Mapping[str, Callable[[], object]]
 Times = dict[str, np.ndarray]
+COLUMNS = ("STH", "STH+attention", "STH, PyTorch", "STH by Winograd", "2D by Winograd")
+"""Of the table of layers."""
 
 
 def main() -> None:
@@ -71,28 +74,28 @@ def race(contestants: Contestants, rounds: int, calls: int) -> Times:
 
 @torch.inference_mode()
 def race_layers(rounds: int) -> dict[str, np.ndarray]:
-    """The 3x3 layers of ResNet-50, B = 1: STH with and without attention's coefficients, against 2D."""
+    """The 3x3 layers of ResNet-50, B = 1: STH, with attention's coefficients, and by Winograd, against 2D."""
     rows, found = [], {}
     for name, dtype in DTYPES.items():
         ratios = []
         for _, channels, size in STAGES:
             x = _frames(channels, size, dtype)
-            kinds = ("2D", "STH", "STH+attention")
+            kinds = ["2D", "STH", "STH+attention"] + ["2D by Winograd"] * has_winograd(dtype)
             layers = {kind: second_convolution(kind, channels, 1, size, 1, dtype) for kind in kinds}
             contestants = {kind: (lambda layer=layer, x=x: layer(x)) for kind, layer in layers.items()}
-            contestants["STH, PyTorch"] = _on_pytorch(contestants["STH"])
+            contestants["STH, PyTorch"] = _on("off", contestants["STH"])
+            if has_winograd(dtype):
+                contestants["STH by Winograd"] = _on("winograd", contestants["STH"])
             times = race(contestants, rounds, calls=4)
             ratios.append(times["STH"] / times["2D"])
             shape = Geometry(channels, channels, 4, "hybrid")
             rows.append(
                 [name, channels, runs_compiled(x, shape), f"{np.median(times['2D']) * 1e3:.2f} ms"]
-                + [_show(times[kind] / times["2D"]) for kind in contestants if kind != "2D"]
+                + [_show(times[kind] / times["2D"]) if kind in times else "" for kind in COLUMNS]
             )
         found[f"layers, geometric mean, {name}"] = np.prod(ratios, axis=0) ** (1 / len(ratios))
     print(
-        tabulate(
-            rows, headers=["", "channels", "compiled", "2D", "STH / 2D", "with attention", "on PyTorch"]
-        ),
+        tabulate(rows, headers=["", "channels", "compiled", "2D", *(f"{kind} / 2D" for kind in COLUMNS)]),
         end="\n\n",
     )
     return found
@@ -104,14 +107,20 @@ def race_networks(rounds: int) -> dict[str, np.ndarray]:
     found = {}
     for name, dtype in DTYPES.items():
         x = _frames(3, 224, dtype)
-        networks = {kind: ResNet50(kind, dtype) for kind in ("2D", "STH", "STH+attention", "TSM", "(2+1)D")}
+        kinds = ["2D", "STH", "STH+attention", "TSM", "(2+1)D"] + ["2D by Winograd"] * has_winograd(dtype)
+        networks = {kind: ResNet50(kind, dtype) for kind in kinds}
         contestants = {kind: (lambda network=network, x=x: network(x)) for kind, network in networks.items()}
-        contestants["PyTorch"] = _on_pytorch(contestants["STH"])
+        contestants["PyTorch"] = _on("off", contestants["STH"])
+        if has_winograd(dtype):
+            contestants["STH by Winograd"] = _on("winograd", contestants["STH"])
         times = race(contestants, rounds, calls=1)
         print(name, {kind: f"{np.median(seconds) * 1e3:.0f} ms" for kind, seconds in times.items()})
         for kind in ("STH", "STH+attention"):
             found[f"ResNet-50, {kind} / 2D, {name}"] = times[kind] / times["2D"]
         found[f"ResNet-50, STH on PyTorch's convolutions / 2D, {name}"] = times["PyTorch"] / times["2D"]
+        for kind in ("STH by Winograd", "2D by Winograd"):
+            if kind in times:
+                found[f"ResNet-50, {kind} / 2D, {name}"] = times[kind] / times["2D"]
         for rival in ("TSM", "(2+1)D"):
             found[f"ResNet-50, STH / {rival}, {name}"] = times["STH"] / times[rival]
     print()
@@ -135,7 +144,7 @@ def race_training(rounds: int) -> dict[str, np.ndarray]:
         def step_sth(x: Tensor = x, grad: Tensor = grad, s: Tensor = spatial, t: Tensor = temporal) -> object:
             return torch.autograd.grad(sth_conv(x, s, t, frames=FRAMES, groups=4), (x, s, t), grad)
 
-        contestants = {"2D": step_2d, "STH": step_sth, "PyTorch": _on_pytorch(step_sth)}
+        contestants = {"2D": step_2d, "STH": step_sth, "PyTorch": _on("off", step_sth)}
         times = race(contestants, rounds, calls=2)
         ratios.append(times["STH"] / times["2D"])
         rows.append(
@@ -164,18 +173,20 @@ def _frames(channels: int, size: int, dtype: torch.dtype) -> Tensor:
     return torch.randn(FRAMES, channels, size, size).to(dtype).contiguous(memory_format=torch.channels_last)
 
 
-def _on_pytorch(contestant: Callable[[], object]) -> Callable[[], object]:
+def _on(kernels: str, contestant: Callable[[], object]) -> Callable[[], object]:
+    """The contestant with ``kernels`` for STH_KERNELS."""
+
     def run() -> object:
-        with _without_kernels():
+        with _asking_for(kernels):
             return contestant()
 
     return run
 
 
 @contextmanager
-def _without_kernels() -> Iterator[None]:
+def _asking_for(kernels: str) -> Iterator[None]:
     before = os.environ.get("STH_KERNELS")
-    os.environ["STH_KERNELS"] = "off"
+    os.environ["STH_KERNELS"] = kernels
     try:
         yield
     finally:

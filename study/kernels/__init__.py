@@ -15,7 +15,7 @@ means       pooled means of the parts, from sums of the input, without the parts
 from study.kernels.choice import chosen, implementation
 from study.kernels.geometry import Geometry, make_geometry
 from study.kernels.means import pooled_means
-from study.kernels.operator import runs_compiled, runs_fused, sth_conv
+from study.kernels.operator import runs_compiled, runs_fused, runs_winograd, sth_conv
 from study.kernels.watching import watch
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "pooled_means",
     "runs_compiled",
     "runs_fused",
+    "runs_winograd",
     "sth_conv",
     "watch",
 ]

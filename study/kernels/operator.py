@@ -40,7 +40,8 @@ def sth_conv(
 ) -> Tensor:
     """STH-Conv (STH, section 3.2, Eq. 2 and 3): relu(alpha_S * O_S + alpha_T * O_T + bias).
 
-    On a CPU with AVX-512, channels-last input runs on compiled kernels (:mod:`study.kernels.native`), on a GPU, where
+    On a CPU with AVX-512, channels-last input runs on compiled kernels (:mod:`study.kernels.native`), where
+    ``STH_KERNELS=winograd`` asks for it on Winograd's (:func:`runs_winograd`), on a GPU, where
     ``STH_KERNELS=triton`` asks for it, on the Triton kernel (:mod:`study.kernels.triton_sth`), all else on PyTorch's
     convolutions (:mod:`study.kernels.library`). It can be differentiated, compiled without graph
     breaks and exported. Under autocast it computes in autocast's dtype.
@@ -103,6 +104,18 @@ def runs_compiled(x: Tensor, geometry: Geometry) -> bool:
     )
 
 
+def runs_winograd(x: Tensor, geometry: Geometry) -> bool:
+    """Whether :func:`sth_conv` runs the spatial kernels of this by Winograd's F(4x4, 3x3), which is faster and less
+    exact (:mod:`study.kernels.native.winograd`): where STH_KERNELS asks for it and float32, a 3x3 kernel, stride 1,
+    no spatial dilation and AVX-512 allow it.
+    """
+    return (
+        runs_compiled(x, geometry)
+        and requested() == "winograd"
+        and kernel.offers_winograd(kernel.Layer.of(geometry), x.dtype)
+    )
+
+
 def runs_triton(x: Tensor, geometry: Geometry) -> bool:
     """Whether :func:`sth_conv` runs this on the Triton kernel."""
     return x.device.type == "cuda" and _prefers_triton(*_spell_out(geometry))
@@ -151,7 +164,9 @@ def _conv(
     _require(x, bias, alpha_s, alpha_t, frames, geometry)
     if runs_compiled(x, geometry):
         layer = kernel.Layer.of(geometry)
-        note("native")
+        if runs_winograd(x, geometry):
+            layer = layer.on_winograd()
+        note("winograd" if layer.by_winograd else "native")
         packed = pack_once(layer, spatial_weight, temporal_weight, x.dtype)
         return kernel.run(layer, x, packed, frames, bias, alpha_s, alpha_t, relu)
     if runs_triton(x, geometry):

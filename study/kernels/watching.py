@@ -11,8 +11,8 @@ _watchers: list[Counter[str]] = []
 
 @contextmanager
 def watch() -> Iterator[Counter[str]]:
-    """How often :func:`study.kernels.sth_conv` ran on ``native``, ``triton`` and ``library`` within the ``with``
-    statement, in all threads of this process.
+    """How often :func:`study.kernels.sth_conv` ran on ``native``, ``winograd``, ``triton`` and ``library`` within the
+    ``with`` statement, in all threads of this process.
     """
     ran: Counter[str] = Counter()
     _watchers.append(ran)

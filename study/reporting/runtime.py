@@ -18,6 +18,7 @@ from study.spec.runtime import Quartiles, RuntimeRecord
 MEASURED, PUBLISHED, CHECK = "measured here", "published, GTX 1080 Ti, batch 16", "against the print"
 KERNELS = {
     "native": "our compiled kernels for CPUs",
+    "winograd": "our Winograd kernel for CPUs",
     "triton": "our Triton kernel",
     "library": "PyTorch's convolutions",
 }
@@ -118,7 +119,7 @@ def _list_cells(table: RuntimeTable, row: RuntimeRow, notes: Footnotes, hint: st
     return cells
 
 
-def describe_layers(layers: Mapping[Literal["native", "triton", "library"], int]) -> str:
+def describe_layers(layers: Mapping[Literal["native", "winograd", "triton", "library"], int]) -> str:
     """What ran a network's layers of STH-Conv, in a sentence; "" without any."""
     if not layers:
         return ""

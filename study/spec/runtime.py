@@ -129,9 +129,11 @@ class ArmRuntime(RecordPart):
     """Whether a CUDA graph was replayed; null on a CPU."""
     note: str = ""
     """Why no graph was captured, where it was tried."""
-    sth_layers: dict[Literal["native", "triton", "library"], Positive] = Field(default_factory=dict)
-    """Layers of STH-Conv by what ran them: ``native``, our kernels for the CPU, ``triton``, those for GPUs,
-    ``library``, PyTorch's convolutions. Empty for networks without any."""
+    sth_layers: dict[Literal["native", "winograd", "triton", "library"], Positive] = Field(
+        default_factory=dict
+    )
+    """Layers of STH-Conv by what ran them: ``native``, our direct kernel for the CPU, ``winograd``, the other one,
+    ``triton``, that for GPUs, ``library``, PyTorch's convolutions. Empty for networks without any."""
     seconds: tuple[Second, ...] = ()
     """Time of one pass in each round, by the clock of the conditions, seconds."""
     wall_seconds: tuple[Second, ...] = ()

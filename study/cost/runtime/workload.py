@@ -112,7 +112,7 @@ def _run_watched(step: Step, network: nn.Module) -> dict[str, int]:
     layers = sum(isinstance(getattr(one, "geometry", None), Geometry) for one in network.modules())
     with watch() as ran:
         step()
-    fused = {name: ran[name] for name in ("native", "triton") if ran[name]}
+    fused = {name: ran[name] for name in ("native", "winograd", "triton") if ran[name]}
     rest = layers - sum(fused.values())
     return fused | ({"library": rest} if rest else {})
 

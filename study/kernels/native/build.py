@@ -6,8 +6,9 @@ compiler. PyTorch has loaded an OpenMP runtime already; the library's own need f
 
 Two variables of the environment:
 
-    STH_KERNELS         ``auto`` (default), ``off``, an instruction set by name, or ``triton``: on GPUs the Triton
-                        kernel, which nobody has timed yet, on CPUs as ``auto``
+    STH_KERNELS         ``auto`` (default), ``off``, an instruction set by name, or ``auto`` with a kernel that is never
+                        taken unasked: ``triton``, on GPUs, where nobody has timed it yet, or ``winograd``, on CPUs,
+                        less exact (:mod:`study.kernels.native.winograd`)
     STH_KERNELS_CACHE   the cache folder; by default ``sth-study`` in the user's cache folder
 """
 
@@ -49,6 +50,8 @@ SETS: dict[str, tuple[str, ...]] = {
     "avx512_bf16": ("-DSTH_LANES=16", "-march=cooperlake", "-mprefer-vector-width=512"),
 }
 """Instruction sets and the flags of their translation units. Elsewhere than on x86-64 only the baseline."""
+BESIDES = ("triton", "winograd")
+"""Kernels that are taken only where STH_KERNELS names them; all that they do not run goes as with ``auto``."""
 TIMEOUT = 300
 """Seconds until a compiler that hangs is given up."""
 
@@ -60,7 +63,7 @@ def requested() -> str:
         ModelError: for a value that is none of those allowed.
     """
     value = os.environ.get("STH_KERNELS", "") or "auto"
-    allowed = ("auto", "off", "triton", *SETS)
+    allowed = ("auto", "off", *BESIDES, *SETS)
     if value not in allowed:
         raise ModelError(f"STH_KERNELS: unknown '{value}': {suggest(value, allowed)}")
     return value
@@ -72,7 +75,7 @@ def load() -> ctypes.CDLL | None:
     Raises:
         ModelError: when STH_KERNELS names kernels that this CPU does not run.
     """
-    name = {"triton": "auto"}.get(requested(), requested())
+    name = "auto" if requested() in BESIDES else requested()
     library = None if name == "off" else _open()
     if library is not None and _selected != [name]:
         if library.sth_select(b"" if name == "auto" else name.encode()) is None:
@@ -127,7 +130,8 @@ def _compile(compiler: str, scratch: Path) -> Path:
     units = {"dispatch": [str(SOURCES / "dispatch.cpp")]}
     for name, flags in SETS.items():
         if name == "baseline" or _is_x86():
-            units[name] = [*flags, f"-DSTH_ISA={name}", str(SOURCES / "direct.cpp")]
+            for source in ("direct", "winograd"):
+                units[f"{source}-{name}"] = [*flags, f"-DSTH_ISA={name}", str(SOURCES / f"{source}.cpp")]
     commands = [
         [compiler, *FLAGS, "-c", *rest, "-o", str(scratch / f"{name}.o")] for name, rest in units.items()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -11,13 +11,14 @@ from torch import Tensor
 
 from study.errors import ModelError
 from study.kernels.geometry import Geometry, OutputGroup, Run
-from study.kernels.native import build
+from study.kernels.native import build, winograd
 
 FAILURES = {
     1: "the weights were packed for another data type or another CPU; pack them again with study.kernels.pack",
     2: "out of memory",
-    3: "the kernel has more taps than the tables of direct.cpp hold",
+    3: "the kernel has more taps than the tables of direct.cpp or winograd.cpp hold",
     4: "these kernels were compiled without bfloat16",
+    5: "these kernels were compiled without Winograd's, which needs AVX-512",
 }
 
 
@@ -81,6 +82,7 @@ class Layer:
         in_channels, out_channels: of what is run.
         geometry: of the STH-Conv.
         backward: whether it is the gradient of the input.
+        by_winograd: whether Winograd's kernel runs it, on weights packed for that, instead of the direct one.
     """
 
     groups: tuple[OutputGroup, ...]
@@ -88,6 +90,7 @@ class Layer:
     out_channels: int
     geometry: Geometry
     backward: bool = False
+    by_winograd: bool = False
 
     @classmethod
     def of(cls, geometry: Geometry) -> Layer:
@@ -98,6 +101,18 @@ class Layer:
     def gradient(cls, geometry: Geometry) -> Layer:
         """The gradient of the input of an STH-Conv of stride 1: C_o to C_i channels."""
         return _gradient(geometry)
+
+    @classmethod
+    def plain(cls, in_channels: int, out_channels: int) -> Layer:
+        """A 2D convolution, 3x3: the peer of STH-Conv that runs by the same means."""
+        groups = (OutputGroup(0, out_channels, (Run(0, in_channels, 0),), ()),)
+        # Of this geometry only the kernel and the strides of a weight (C_o, C_i, 3, 3) are read.
+        shape = Geometry(in_channels, out_channels, 1, "merge_out", kernel=(1, 3, 3))
+        return cls(groups, in_channels, out_channels, shape)
+
+    def on_winograd(self) -> Layer:
+        """The same for Winograd's kernel; whether it has one is told by :func:`offers_winograd`."""
+        return replace(self, by_winograd=True)
 
 
 @lru_cache(maxsize=256)
@@ -128,21 +143,28 @@ def prefers(layer: Layer, dtype: torch.dtype) -> bool:
     """
     if not supports(layer, dtype):
         return False
-    if build.requested() != "auto":
+    if build.requested() in build.SETS:
         return True
     lanes = build.lanes()
     filled = sum(-(-(group.end - group.begin) // lanes) * lanes for group in layer.groups)
     return lanes == 16 and layer.out_channels >= LEAST_FILLED * filled
 
 
+def offers_winograd(layer: Layer, dtype: torch.dtype) -> bool:
+    """Whether Winograd's kernel runs ``layer`` on this machine; it is never the better choice by itself."""
+    return winograd.fits(layer.geometry, dtype) and not layer.backward and build.lanes() == 16
+
+
 def pack(layer: Layer, spatial_weight: Tensor, temporal_weight: Tensor, dtype: torch.dtype) -> Tensor:
     """The stored weights in the order in which the kernels read them, as bytes.
 
     Raises:
-        ModelError: where no compiled kernels are there.
+        ModelError: where no compiled kernels are there, or not the ones that ``layer`` asks for.
     """
-    library = _require()
+    library = _require(layer, dtype)
     problem, alive = _describe(layer, dtype)
+    if layer.by_winograd:
+        spatial_weight = winograd.transform(spatial_weight.detach())
     packed = torch.empty(library.sth_packed_bytes(ctypes.byref(problem)), dtype=torch.uint8)
     spatial, temporal = (w.detach().float().contiguous() for w in (spatial_weight, temporal_weight))
     problem.spatial_weight, problem.temporal_weight = spatial.data_ptr(), temporal.data_ptr()
@@ -177,7 +199,7 @@ def run(
     Raises:
         ModelError: when ``packed`` is not what these kernels read.
     """
-    library = _require()
+    library = _require(layer, x.dtype)
     x = x.detach().contiguous(memory_format=torch.channels_last)
     if not x.permute(
         0, 2, 3, 1
@@ -197,7 +219,8 @@ def run(
             floats = vector.detach().float().contiguous()
             alive.append(floats)
             setattr(problem, name, floats.data_ptr())
-    _check(library.sth_forward(ctypes.byref(problem)))
+    entry = library.sth_winograd if layer.by_winograd else library.sth_forward
+    _check(entry(ctypes.byref(problem)))
     del alive
     return y
 
@@ -209,8 +232,8 @@ def tap_sums(x: Tensor, geometry: Geometry) -> Tensor:
         x: (N*T, C_i, H, W), channels-last, float32 or bfloat16.
         geometry: kernel, stride and dilation.
     """
-    library = _require()
     layer = Layer((), geometry.in_channels, 0, geometry)
+    library = _require(layer, x.dtype)
     problem, alive = _describe(layer, x.dtype)
     y = torch.empty(x.shape[0], geometry.kernel[1] * geometry.kernel[2], geometry.in_channels)
     problem.images, problem.height, problem.width = x.shape[0], *x.shape[2:]
@@ -223,8 +246,10 @@ def tap_sums(x: Tensor, geometry: Geometry) -> Tensor:
 def _describe(layer: Layer, dtype: torch.dtype) -> tuple[_Problem, list[object]]:
     """The part of the description that needs no input, and what must stay alive as long as it is used."""
     shape = layer.geometry
-    groups = (_Group * len(layer.groups))(*(_describe_group(group) for group in layer.groups))
-    spatial = (shape.spatial_shape[1] * shape.kernel[1] * shape.kernel[2], shape.kernel[1] * shape.kernel[2])
+    height, width = (winograd.POINTS, winograd.POINTS) if layer.by_winograd else shape.kernel[1:]
+    growth = height * width // (shape.kernel[1] * shape.kernel[2])
+    groups = (_Group * len(layer.groups))(*(_describe_group(group, growth) for group in layer.groups))
+    spatial = (shape.spatial_shape[1] * height * width, height * width)
     temporal = (shape.temporal_shape[1] * shape.kernel[0], shape.kernel[0])
     if layer.backward:
         spatial, temporal = spatial[::-1], temporal[::-1]
@@ -232,8 +257,8 @@ def _describe(layer: Layer, dtype: torch.dtype) -> tuple[_Problem, list[object]]
         in_channels=layer.in_channels,
         out_channels=layer.out_channels,
         kernel_time=shape.kernel[0],
-        kernel_height=shape.kernel[1],
-        kernel_width=shape.kernel[2],
+        kernel_height=height,
+        kernel_width=width,
         stride_height=shape.stride[0],
         stride_width=shape.stride[1],
         spatial_dilation=shape.spatial_dilation,
@@ -251,7 +276,8 @@ def _describe(layer: Layer, dtype: torch.dtype) -> tuple[_Problem, list[object]]
     return problem, [groups]
 
 
-def _describe_group(group: OutputGroup) -> _Group:
+def _describe_group(group: OutputGroup, growth: int) -> _Group:
+    """The group for spatial weights that are ``growth`` times as large as they are stored."""
     first, second = (*group.spatial, Run(0, 0, 0), Run(0, 0, 0))[:2]
     (temporal,) = group.temporal or (Run(0, 0, 0),)
     return _Group(
@@ -259,7 +285,7 @@ def _describe_group(group: OutputGroup) -> _Group:
         out_end=group.end,
         spatial_begin=(first.begin, second.begin),
         spatial_end=(first.end, second.end),
-        spatial_offset=(first.offset, second.offset),
+        spatial_offset=(first.offset * growth, second.offset * growth),
         temporal_begin=temporal.begin,
         temporal_end=temporal.end,
         temporal_offset=temporal.offset,
@@ -275,10 +301,15 @@ def _even(layer: Layer) -> bool:
     return all(bound % 2 == 0 for bound in bounds)
 
 
-def _require() -> ctypes.CDLL:
+def _require(layer: Layer, dtype: torch.dtype) -> ctypes.CDLL:
     library = build.load()
     if library is None:
         raise ModelError("no compiled STH-Conv kernels: switched off by STH_KERNELS, or they did not compile")
+    if layer.by_winograd and not offers_winograd(layer, dtype):
+        raise ModelError(
+            "Winograd's kernel needs AVX-512, float32 and a 3x3 kernel without stride and spatial dilation, got "
+            f"{dtype}, {layer.geometry}"
+        )
     return library
 
 

@@ -15,7 +15,7 @@ struct Problem {
     int64_t images, frames;                  // N*T and T
     int64_t height, width, in_channels;      // of the input, NHWC
     int64_t out_height, out_width, out_channels;
-    int64_t kernel_height, kernel_width, kernel_time;
+    int64_t kernel_height, kernel_width, kernel_time;   // for winograd.cpp 6 x 6: the transformed kernels
     int64_t stride_height, stride_width, spatial_dilation, temporal_dilation;
     int64_t relu, threads, bf16, group_count;
     const struct Group* groups;

@@ -18,10 +18,13 @@ struct Step {
 // the stack and load it again for every product.
 #define FORGET(pointer) __asm__("" : "+r"(pointer))
 
-// sums[r] += x[r] * weights, over `length` units, for the pixels from LOW to R - HIGH.
-template <class T, int R, int NV, int LOW, int HIGH>
+constexpr int LINE = 16;   // units of a cache line
+
+// sums[r] += x[r] * weights, over `length` units, for the pixels from LOW to R - HIGH. With AHEAD a line from `ahead`
+// on is brought near for every unit.
+template <class T, int R, int NV, int LOW, int HIGH, bool AHEAD = false>
 INLINE void accumulate(Vec (&sums)[R][NV], const typename T::Unit* x, const typename T::Unit* w, int length,
-                       int64_t pixel) {
+                       int64_t pixel, const typename T::Unit* ahead = 0) {
     // Every fourth pixel has a pointer; the others are reached by indexed addressing.
     const typename T::Unit* base[(R + 3) / 4];
 #pragma GCC unroll 8
@@ -42,6 +45,10 @@ INLINE void accumulate(Vec (&sums)[R][NV], const typename T::Unit* x, const type
         for (int q = 0; q < (R + 3) / 4; q++) {
             base[q]++;
             FORGET(base[q]);
+        }
+        if (AHEAD) {
+            __builtin_prefetch(ahead);
+            ahead += LINE;
         }
     }
 }
@@ -65,8 +72,6 @@ INLINE void accumulate_padded(Vec (&sums)[R][NV], const typename T::Unit* x, con
         w += NV * LANES;
     }
 }
-
-constexpr int LINE = 16;   // units of a cache line
 
 struct Tile {
     const Step* steps;
