@@ -136,3 +136,12 @@ def test_models_and_costs_need_no_ray_mlflow_or_decord() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_no_test_imports_ray_before_it_has_its_token() -> None:
+    """Ray takes its authentication from the environment when it is first imported, for the life of the process."""
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] == "ray"], path

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import pytest
-from ray.tune.trainable.metadata import _TrainingRunMetadata
-
+from study.running.ray_tune.connection import connected
 from study.running.ray_tune.listener import make_listener
 
 
@@ -27,16 +25,23 @@ class Heard:
         self.ends[trial_id] = problem
 
 
-@pytest.mark.parametrize("end", ["on_trial_complete", "on_trial_error"])
-def test_the_statistics_of_an_ended_trial_are_let_go(end: str) -> None:
-    kept, heard = _TrainingRunMetadata(), Heard()
-    empty = len(kept.get_json_state())
-    kept.update_metric("epoch", 1.0)
-    kept.update_metric("time_total_s", 2.0)
-    assert len(kept.get_json_state()) > empty
-    trial = SimpleNamespace(config={"trial": "ab"}, run_metadata=kept, get_error=lambda: "a line\nits last")
-    getattr(make_listener(heard, None), end)(1, [], trial)
-    assert heard.ends == {"ab": "" if end == "on_trial_complete" else "its last"}
-    assert len(kept.get_json_state()) == empty
-    kept.update_metric("epoch", 3.0)  # a trial that died with its machine is tried again
-    assert kept.metric_analysis["epoch"]["last"] == 3.0
+def test_the_statistics_of_an_ended_trial_are_let_go() -> None:
+    with connected(None):  # Ray takes its token when it is first imported
+        from ray.tune.trainable.metadata import _TrainingRunMetadata
+
+        heard = Heard()
+        listener = make_listener(heard, None)
+        for end in (listener.on_trial_complete, listener.on_trial_error):
+            kept = _TrainingRunMetadata()
+            empty = len(kept.get_json_state())
+            kept.update_metric("epoch", 1.0)
+            kept.update_metric("time_total_s", 2.0)
+            assert len(kept.get_json_state()) > empty
+            name = end.__name__
+            end(
+                1, [], SimpleNamespace(config={"trial": name}, run_metadata=kept, get_error=lambda: "a\nlast")
+            )
+            assert len(kept.get_json_state()) == empty
+            kept.update_metric("epoch", 3.0)  # a trial that died with its machine is tried again
+            assert kept.metric_analysis["epoch"]["last"] == 3.0
+    assert heard.ends == {"on_trial_complete": "", "on_trial_error": "last"}
