@@ -14,6 +14,24 @@ TOY = (
 )
 
 
+class Heard:
+    """The events of a run."""
+
+    def __init__(self) -> None:
+        self.ends: dict[str, str] = {}
+
+    def started(self, trial_id: str) -> None:
+        """See :class:`study.running.executor.Events`."""
+
+    def epoch(self, trial_id: str, epoch: int) -> None:
+        """See :class:`study.running.executor.Events`."""
+
+    def ended(self, trial_id: str, problem: str = "") -> None:
+        """See :class:`study.running.executor.Events`."""
+        assert trial_id not in self.ends
+        self.ends[trial_id] = problem
+
+
 def make_toy_plan(store: Store, *extra: str, specs: tuple[str, ...] = ("table7",), repeats: int = 1) -> Plan:
     """Table 7 at a size that says nothing about accuracy and everything about the machinery."""
     return make_plan(load_study(specs, overrides=[*TOY, *extra], repeats=repeats), store)

@@ -16,7 +16,7 @@ from study.running.inline import InlineExecutor
 from study.running.store import Store
 from study.spec.record import TrialRecord
 from study.spec.trial import Trial
-from tests.running.conftest import make_toy_plan
+from tests.running.conftest import Heard, make_toy_plan
 
 RAISED: tuple[tuple[BaseException, str], ...] = (
     (ZeroDivisionError("division by zero\nand more"), "ZeroDivisionError: division by zero"),
@@ -39,24 +39,6 @@ def test_a_job_arrives_as_it_was_sent(place: Place, store: Store) -> None:
         arrived = Job.from_json(json.loads(json.dumps(job.to_json())))
         assert arrived == job
         assert arrived.trial.trial_id == planned.trial_id
-
-
-class Heard:
-    """The events of a run."""
-
-    def __init__(self) -> None:
-        self.ends: dict[str, str] = {}
-
-    def started(self, trial_id: str) -> None:
-        """See :class:`study.running.executor.Events`."""
-
-    def epoch(self, trial_id: str, epoch: int) -> None:
-        """See :class:`study.running.executor.Events`."""
-
-    def ended(self, trial_id: str, problem: str = "") -> None:
-        """See :class:`study.running.executor.Events`."""
-        assert trial_id not in self.ends
-        self.ends[trial_id] = problem
 
 
 def ray(run_one: Run) -> Executor:

@@ -6,23 +6,7 @@ from types import SimpleNamespace
 
 from study.running.ray_tune.connection import connected
 from study.running.ray_tune.listener import make_listener
-
-
-class Heard:
-    """The events of a run."""
-
-    def __init__(self) -> None:
-        self.ends: dict[str, str] = {}
-
-    def started(self, trial_id: str) -> None:
-        """See :class:`study.running.executor.Events`."""
-
-    def epoch(self, trial_id: str, epoch: int) -> None:
-        """See :class:`study.running.executor.Events`."""
-
-    def ended(self, trial_id: str, problem: str = "") -> None:
-        """See :class:`study.running.executor.Events`."""
-        self.ends[trial_id] = problem
+from tests.running.conftest import Heard
 
 
 def test_the_statistics_of_an_ended_trial_are_let_go() -> None:
