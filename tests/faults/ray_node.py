@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.processes import ROOT
+from tests.faults.processes import ROOT, descendants
 
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
@@ -36,6 +37,15 @@ class FakeNode:
     process: subprocess.Popen[str]
     address: str
     raylet: int
+
+    def lose_power(self) -> None:
+        """SIGKILL for everything that Ray runs on it.
+
+        Without its raylet alone a worker may go on until the cluster misses the node, long enough to end a short trial.
+        """
+        for pid in [self.raylet, *descendants(self.raylet)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +75,7 @@ def test_a_grid_survives_its_node_on_one_that_joined_later(
             wait_for(lambda: grid.count_epochs() >= 4 or not launch.running(), 180)
             assert launch.running(), launch.output
             assert len(begun(grid.store)) in (2, 3, 4)
-            os.kill(first.raylet, signal.SIGKILL)
+            first.lose_power()
             assert launch.wait(300) == 0, launch.output
     for folder in sorted(path.parent for path in grid.store.trials.glob("*/record.json")):
         steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
