@@ -43,26 +43,25 @@ def backward(grad: Tensor, saved: Saved, needed: list[bool]) -> list[Tensor | No
         needed: six truths.
     """
     found: list[Tensor | None] = [None] * 6
-    cut = saved.geometry.temporal_outputs if saved.geometry.arrangement == "merge_out" else 0
-    spatial, temporal = (grad[:, cut:], grad[:, :cut]) if cut else (grad, grad)
     if needed[0]:
-        found[0] = _of_input(grad, spatial, temporal, saved)
+        found[0] = _of_input(grad, saved)
     if needed[1] or needed[4]:
-        found[1], found[4] = _of_weight(spatial, saved, saved.alpha_s, spatial=True)
+        found[1], found[4] = _of_weight(grad, saved, spatial=True)
     if needed[2] or needed[5]:
-        found[2], found[5] = _of_weight(temporal, saved, saved.alpha_t, spatial=False)
+        found[2], found[5] = _of_weight(grad, saved, spatial=False)
     if needed[3]:
         found[3] = grad.sum((0, 2, 3))
     return found
 
 
-def _of_input(grad: Tensor, spatial: Tensor, temporal: Tensor, saved: Saved) -> Tensor:
+def _of_input(grad: Tensor, saved: Saved) -> Tensor:
     layer = kernel.Layer.gradient(saved.geometry) if saved.geometry.stride == (1, 1) else None
     x, weighted = saved.x, saved.alpha_s is not None and saved.alpha_t is not None
     channels_last = x.is_contiguous(memory_format=torch.channels_last)
     if layer and not weighted and x.device.type == "cpu" and channels_last and kernel.prefers(layer, x.dtype):
         packed = kernel.pack(layer, saved.spatial_weight, saved.temporal_weight, x.dtype)
         return kernel.run(layer, grad, packed, saved.frames)
+    spatial, temporal = _of_part(grad, saved, spatial=True), _of_part(grad, saved, spatial=False)
     if saved.alpha_s is not None and saved.alpha_t is not None:
         spatial = spatial * _by_frame(saved.alpha_s, saved)
         temporal = temporal * _by_frame(saved.alpha_t, saved)
@@ -72,22 +71,39 @@ def _of_input(grad: Tensor, spatial: Tensor, temporal: Tensor, saved: Saved) -> 
     return found
 
 
-def _of_weight(
-    grad: Tensor, saved: Saved, alpha: Tensor | None, spatial: bool
-) -> tuple[Tensor, Tensor | None]:
-    run = _spatial_backward if spatial else _temporal_backward
+def _of_weight(grad: Tensor, saved: Saved, spatial: bool) -> tuple[Tensor, Tensor | None]:
+    alpha, weight = saved.alpha_t, saved.temporal_weight
+    if spatial:
+        alpha, weight = saved.alpha_s, saved.spatial_weight
     if alpha is None:
-        return run(grad, saved.x, saved), None
-    weight = saved.spatial_weight if spatial else saved.temporal_weight
+        return _sum_products(grad, saved.x, saved, spatial), None
     total, coefficients = torch.zeros_like(weight), []
     clips = zip(
         torch.split(grad, saved.frames), torch.split(saved.x, saved.frames), alpha.unbind(), strict=True
     )
     for grad_of_clip, x_of_clip, alpha_of_clip in clips:
-        found = run(grad_of_clip, x_of_clip, saved)
+        found = _sum_products(grad_of_clip, x_of_clip, saved, spatial)
         coefficients.append((found * weight).sum((1, 2, 3)))
         total += found * alpha_of_clip.to(found.dtype)[:, None, None, None]
     return total, torch.stack(coefficients).to(alpha.dtype)
+
+
+def _sum_products(grad: Tensor, x: Tensor, saved: Saved, spatial: bool) -> Tensor:
+    """Gradient of one stored weight where no coefficients are."""
+    layer = kernel.Layer.of(saved.geometry)
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    if x.device.type == "cpu" and channels_last and kernel.offers_weight_gradients(layer, x.dtype):
+        return kernel.weight_gradient(layer, x, grad, saved.frames, spatial=spatial)
+    backward_of_part = _spatial_backward if spatial else _temporal_backward
+    return backward_of_part(_of_part(grad, saved, spatial), x, saved)
+
+
+def _of_part(grad: Tensor, saved: Saved, spatial: bool) -> Tensor:
+    """Of the gradient the output channels that have spatial, or temporal, kernels."""
+    if saved.geometry.arrangement != "merge_out":
+        return grad
+    cut = saved.geometry.temporal_outputs
+    return grad[:, cut:] if spatial else grad[:, :cut]
 
 
 def _spatial_backward(grad: Tensor, x: Tensor, saved: Saved, into: Tensor | None = None) -> Tensor:

@@ -40,6 +40,12 @@ CASES = [
     Case("merge_out", Geometry(32, 48, 4, "merge_out"), (5, 7)),
     Case("merge_out, dilated, strided", Geometry(16, 64, 2, "merge_out", (3, 3, 3), (2, 2), 2, 2), (6, 7)),
 ]
+BANDED = [
+    Case("rows in bands", Geometry(32, 48, 2, "hybrid"), (30, 40)),
+    Case("rows in bands, dilated, strided", Geometry(16, 32, 2, "hybrid", (3, 3, 3), (2, 2), 2, 2), (70, 41)),
+    Case("images in bands, several units", Geometry(192, 64, 2, "hybrid"), (15, 14)),
+]
+"""More pixels than the gradient of the weights takes at once."""
 HALVED = [case for case in CASES if case.name != "odd channels"]
 """Those that bfloat16 can read in pairs of channels."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from study.errors import ModelError
 from study.kernels import library, pooled_means, runs_compiled, sth_conv
 from study.kernels.native import build, kernel
-from tests.kernels.cases import CASES, HALVED, Case, T, distance, make, options
+from tests.kernels.cases import BANDED, CASES, HALVED, Case, T, distance, make, options
 from tests.kernels.reference import reference, spatial_taps, temporal_taps
 
 SETS = ["baseline", "avx2", "avx512", "avx512_bf16"]
@@ -42,7 +42,10 @@ def test_threads_change_no_bit(kernels: str) -> None:
         for threads in (1, 3):
             torch.set_num_threads(threads)
             means = pooled_means(*given.all[:3], **options(case))
-            results.append((sth_conv(*given.all, **options(case)), *means))
+            y = sth_conv(*given.all, **options(case))
+            layer, grad = kernel.Layer.of(case.geometry), y.detach()
+            weights = [kernel.weight_gradient(layer, given.x, grad, T, spatial=part) for part in (True, False)]
+            results.append((y, *means, *weights))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(one, three) for one, three in zip(*results, strict=True))
@@ -105,6 +108,36 @@ def test_gradient_of_the_input_on_kernels(case: Case, kernels: str) -> None:
     layer = kernel.Layer.gradient(shape)
     packed = kernel.pack(layer, given.spatial_weight, given.temporal_weight, torch.float32)
     assert distance(kernel.run(layer, grad.float(), packed, T), x.grad) < 1e-6
+
+
+@pytest.mark.parametrize("kernels", SETS, indirect=True)
+@pytest.mark.parametrize("case", [*CASES, *BANDED], ids=lambda case: case.name)
+def test_gradients_of_the_weights_on_kernels(case: Case, kernels: str) -> None:
+    shape, given = case.geometry, make(case)
+    weights = [weight.double().requires_grad_() for weight in (given.spatial_weight, given.temporal_weight)]
+    expected = reference(given.x, *weights, None, None, None, T, shape, False)
+    grad = torch.randn_like(expected)
+    expected.backward(grad)
+    layer = kernel.Layer.of(shape)
+    for weight, spatial in zip(weights, (True, False), strict=True):
+        found = kernel.weight_gradient(layer, given.x, grad.float(), T, spatial=spatial)
+        assert distance(found, weight.grad) < 1e-6
+
+
+@pytest.mark.parametrize("kernels", ["avx512"], indirect=True)
+def test_training_takes_the_kernels(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case, parts = CASES[1], []
+
+    def watch(*arguments: object, spatial: bool) -> Tensor:
+        parts.append(spatial)
+        return weight_gradient(*arguments, spatial=spatial)  # type: ignore[arg-type]
+
+    weight_gradient = kernel.weight_gradient
+    monkeypatch.setattr(kernel, "weight_gradient", watch)
+    given = make(case)
+    given.spatial_weight.requires_grad_()
+    sth_conv(*given.all, **options(case)).sum().backward()
+    assert parts == [True], "and of the weight alone that has a gradient"
 
 
 def test_operator_is_registered_as_pytorch_wants_it() -> None:

@@ -130,7 +130,7 @@ def _compile(compiler: str, scratch: Path) -> Path:
     units = {"dispatch": [str(SOURCES / "dispatch.cpp")]}
     for name, flags in SETS.items():
         if name == "baseline" or _is_x86():
-            for source in ("direct", "winograd"):
+            for source in ("direct", "winograd", "weights"):
                 units[f"{source}-{name}"] = [*flags, f"-DSTH_ISA={name}", str(SOURCES / f"{source}.cpp")]
     commands = [
         [compiler, *FLAGS, "-c", *rest, "-o", str(scratch / f"{name}.o")] for name, rest in units.items()

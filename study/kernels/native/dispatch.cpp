@@ -8,7 +8,8 @@
     extern "C" int sth_pack_##isa(const Problem*);             \
     extern "C" int sth_forward_##isa(const Problem*);          \
     extern "C" int sth_sums_##isa(const Problem*);             \
-    extern "C" int sth_winograd_##isa(const Problem*);
+    extern "C" int sth_winograd_##isa(const Problem*);         \
+    extern "C" int sth_weights_##isa(const Problem*);
 DECLARE(baseline)
 #if defined(__x86_64__)
 DECLARE(avx2)
@@ -25,9 +26,10 @@ struct Kernels {
     int (*forward)(const Problem*);
     int (*sums)(const Problem*);
     int (*winograd)(const Problem*);
+    int (*weights)(const Problem*);
 };
 #define KERNELS(isa, lanes, bf16) {#isa, lanes, bf16, sth_packed_bytes_##isa, sth_pack_##isa, sth_forward_##isa, \
-                                   sth_sums_##isa, sth_winograd_##isa}
+                                   sth_sums_##isa, sth_winograd_##isa, sth_weights_##isa}
 
 const Kernels table[] = {
     KERNELS(baseline, 4, 0),
@@ -71,3 +73,4 @@ EXPORT int sth_pack(const Problem* p) { return chosen->pack(p); }
 EXPORT int sth_forward(const Problem* p) { return chosen->forward(p); }
 EXPORT int sth_sums(const Problem* p) { return chosen->sums(p); }
 EXPORT int sth_winograd(const Problem* p) { return chosen->winograd(p); }
+EXPORT int sth_weights(const Problem* p) { return chosen->weights(p); }

@@ -62,6 +62,7 @@ _INTEGERS = (
 )
 _STRIDES = ["spatial_out_stride", "spatial_in_stride", "temporal_out_stride", "temporal_in_stride", "flip"]
 _POINTERS = ["spatial_weight", "temporal_weight", "x", "packed", "bias", "alpha_s", "alpha_t", "y"]
+_GRADIENTS = ["grad", "spatial_grad", "temporal_grad"]
 
 
 class _Problem(ctypes.Structure):
@@ -69,7 +70,7 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in _INTEGERS),
         ("groups", ctypes.POINTER(_Group)),
         *((name, ctypes.c_int64) for name in _STRIDES),
-        *((name, ctypes.c_void_p) for name in _POINTERS),
+        *((name, ctypes.c_void_p) for name in (*_POINTERS, *_GRADIENTS)),
     ]
 
 
@@ -200,11 +201,7 @@ def run(
         ModelError: when ``packed`` is not what these kernels read.
     """
     library = _require(layer, x.dtype)
-    x = x.detach().contiguous(memory_format=torch.channels_last)
-    if not x.permute(
-        0, 2, 3, 1
-    ).is_contiguous():  # one pixel or one channel: any strides pass for channels-last
-        x = x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+    x = _lay_out(x)
     height, width = layer.geometry.output_size(x.shape[2], x.shape[3])
     y = x.new_empty(x.shape[0], height, width, layer.out_channels).permute(0, 3, 1, 2)
     problem, alive = _describe(layer, x.dtype)
@@ -225,6 +222,36 @@ def run(
     return y
 
 
+def offers_weight_gradients(layer: Layer, dtype: torch.dtype) -> bool:
+    """Whether :func:`weight_gradient` takes this, and is the better choice."""
+    return dtype == torch.float32 and prefers(layer, dtype)
+
+
+def weight_gradient(layer: Layer, x: Tensor, grad: Tensor, frames: int, *, spatial: bool) -> Tensor:
+    """The gradient of the stored spatial or temporal weight, float32.
+
+    Args:
+        layer: an STH-Conv, not its gradient.
+        x: (N*T, C_in, H, W), what it ran on, float32.
+        grad: (N*T, C_out, H', W'), of its result before bias and ReLU, without coefficients.
+        frames: T.
+        spatial: which weight.
+    """
+    library = _require(layer, torch.float32)
+    x, grad = _lay_out(x), _lay_out(grad)
+    shape = layer.geometry
+    found = x.new_empty(shape.spatial_shape if spatial else shape.temporal_shape)
+    problem, alive = _describe(layer, torch.float32)
+    problem.images, problem.frames = x.shape[0], frames
+    problem.height, problem.width = x.shape[2:]
+    problem.out_height, problem.out_width = grad.shape[2:]
+    problem.x, problem.grad = x.data_ptr(), grad.data_ptr()
+    setattr(problem, "spatial_grad" if spatial else "temporal_grad", found.data_ptr())
+    _check(library.sth_weights(ctypes.byref(problem)))
+    del alive
+    return found
+
+
 def tap_sums(x: Tensor, geometry: Geometry) -> Tensor:
     """Of each frame and spatial tap the sum of the pixels that the tap meets: (N*T, k_h * k_w, C_i), float32.
 
@@ -241,6 +268,15 @@ def tap_sums(x: Tensor, geometry: Geometry) -> Tensor:
     _check(library.sth_sums(ctypes.byref(problem)))
     del alive
     return y
+
+
+def _lay_out(x: Tensor) -> Tensor:
+    """``x`` as the kernels read it: (N, H, W, C) without gaps, seen as (N, C, H, W)."""
+    x = x.detach().contiguous(memory_format=torch.channels_last)
+    if x.permute(0, 2, 3, 1).is_contiguous():
+        return x
+    # One pixel or one channel: any strides pass for channels-last.
+    return x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
 
 def _describe(layer: Layer, dtype: torch.dtype) -> tuple[_Problem, list[object]]:

@@ -29,4 +29,7 @@ struct Problem {
     const float* alpha_s;                    // (N, C_o), or null
     const float* alpha_t;
     void* y;
+    const void* grad;                        // of the output, for the gradients of the weights
+    float* spatial_grad;                     // as the weights are stored, or null
+    float* temporal_grad;
 };
