@@ -44,7 +44,9 @@ def test_threads_change_no_bit(kernels: str) -> None:
             means = pooled_means(*given.all[:3], **options(case))
             y = sth_conv(*given.all, **options(case))
             layer, grad = kernel.Layer.of(case.geometry), y.detach()
-            weights = [kernel.weight_gradient(layer, given.x, grad, T, spatial=part) for part in (True, False)]
+            weights = [
+                kernel.weight_gradient(layer, given.x, grad, T, spatial=part) for part in (True, False)
+            ]
             results.append((y, *means, *weights))
     finally:
         torch.set_num_threads(before)
