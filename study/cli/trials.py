@@ -134,6 +134,12 @@ def launch(
             show_default=False,
         ),
     ] = None,
+    no_wait: Annotated[
+        bool,
+        typer.Option(
+            "--no-wait", help="Where another launch is at work on the store: exit code 2 instead of waiting."
+        ),
+    ] = False,
     engine: Annotated[
         Engine, typer.Option("--engine", help="ray, or inline: one trial after the other in this process.")
     ] = Engine.ray,
@@ -142,7 +148,8 @@ def launch(
     """Train what is missing, track it in MLflow, and write the report.
 
     Nothing is trained twice: a trial is known by what it depends on, and one that two tables want is run once.
-    Interrupt with Ctrl+C at any time; the next launch goes on from where it stopped. With --no-tracking there is
+    Interrupt with Ctrl+C at any time; the next launch goes on from where it stopped. Where another launch is at
+    work on the store, this one waits for its end and does what is left. With --no-tracking there is
     neither MLflow nor a report.
 
     Exit codes: 0 all trials are done, 1 a trial failed or died, 2 something in the request is wrong, 130 interrupted.
@@ -162,6 +169,7 @@ def launch(
         engine=engine.value,
         budget=parse_duration(budget) if budget else None,
         wait_seconds=parse_duration(wait_for_nodes) if wait_for_nodes else 0.0,
+        wait_for_store=not no_wait,
         tracked=not no_tracking,
     )
     raise typer.Exit(run(study, options))

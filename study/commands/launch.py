@@ -46,9 +46,12 @@ class LaunchOptions:
     retry: frozenset[str] = frozenset()
     engine: str = "ray"
     budget: float | None = None
-    """Seconds after which no block of trials is begun that would not end in time; None for no limit."""
+    """Seconds after which no block of trials is begun that would not end in time, waiting for the store among them;
+    None for no limit."""
     wait_seconds: float = 0.0
     """How long to wait for nodes of a cluster that can hold the trials."""
+    wait_for_store: bool = True
+    """Whether to wait where another launch is at work on the store, and not to raise."""
     tracked: bool = True
     """Whether MLflow and a report follow; without, a machine needs neither, and both can be made of the store later."""
 
@@ -94,9 +97,11 @@ class _Outcome:
 
 
 def _launch(study: Study, options: LaunchOptions, console: Console) -> int:
-    begun = time.monotonic()
+    asked = time.monotonic()
     store = Store.at(options.storage)
-    with store.locked():
+    waiting = partial(_say_waiting, store, console) if options.wait_for_store else None
+    with store.locked(waiting):
+        begun = time.monotonic()
         plan = make_plan(study, store)
         if plan.warnings:
             raise DataError("\n".join(plan.warnings))
@@ -112,7 +117,7 @@ def _launch(study: Study, options: LaunchOptions, console: Console) -> int:
         else:
             _prepare_data(todo, store, console)
             _discard(todo, store)
-            outcome = _run(plan, todo, store, options, console)
+            outcome = _run(plan, todo, store, options, console, begun - asked)
             elapsed = describe_seconds(time.monotonic() - begun)
             included = "videos, tracking and scheduling" if options.tracked else "videos and scheduling"
             write_json(store.facts, {"last launch": f"{elapsed} for {len(todo)} trials, with {included}"})
@@ -123,10 +128,23 @@ def _launch(study: Study, options: LaunchOptions, console: Console) -> int:
     return 1 if lost else 0
 
 
+def _say_waiting(store: Store, console: Console) -> None:
+    console.print(
+        f"Another launch is at work on {store.root}: waiting for its end, and then for what it left to do.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def _run(
-    plan: Plan, todo: list[PlannedTrial], store: Store, options: LaunchOptions, console: Console
+    plan: Plan,
+    todo: list[PlannedTrial],
+    store: Store,
+    options: LaunchOptions,
+    console: Console,
+    waited: float,
 ) -> _Outcome:
-    """Train ``todo`` beside a thread that mirrors."""
+    """Train ``todo`` beside a thread that mirrors, after ``waited`` seconds of the budget."""
     prior = plan.study.profile.seconds_per_trial
     begun: set[str] = set()
     reasons: dict[str, str] = {}
@@ -136,7 +154,7 @@ def _run(
             concurrent = executor.capacity([planned.trial.settings.resources for planned in todo])
             with LaunchProgress(todo, store, console, concurrent, prior) as progress:
                 for block in plan.blocks(todo) if options.budget else [todo]:
-                    if not _fits(block, progress, options.budget, console):
+                    if not _fits(block, progress, options.budget, waited, console):
                         break
                     for wave in plan.waves(block):
                         jobs = list(_make_jobs(wave, store))
@@ -185,12 +203,16 @@ def _track(plan: Plan, store: Store, options: LaunchOptions) -> Iterator[_Tracki
 
 
 def _fits(
-    block: Sequence[PlannedTrial], progress: LaunchProgress, budget: float | None, console: Console
+    block: Sequence[PlannedTrial],
+    progress: LaunchProgress,
+    budget: float | None,
+    waited: float,
+    console: Console,
 ) -> bool:
     """Whether ``block`` ends within the budget, as far as that can be told; says so where it does not."""
     if budget is None:
         return True
-    needed, left = progress.estimate_block(block), budget - progress.elapsed
+    needed, left = progress.estimate_block(block), budget - waited - progress.elapsed
     if needed is None or needed <= left:
         return True
     console.print(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ from study.errors import StoreError
 from study.spec.json_file import read_json
 from study.spec.record import TrialRecord, load_record, write_json
 
+POLL_SECONDS = 0.5
+"""Between two looks at a lock that is waited for."""
 DEBRIS_SECONDS = 3600.0
 
 
@@ -140,8 +142,11 @@ class Store:
         return found
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the store for writing.
+
+        Args:
+            wait: called once where another launch holds it, which is then waited for; without, that is an error.
 
         Raises:
             StoreError: when another launch holds it, or it cannot be written.
@@ -149,7 +154,14 @@ class Store:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.root / "lock")
-            lock.acquire(timeout=0)
+            if wait is None:
+                lock.acquire(timeout=0)
+            else:
+                with suppress(Timeout):
+                    lock.acquire(timeout=0)
+                if not lock.is_locked:
+                    wait()
+                    lock.acquire(poll_interval=POLL_SECONDS)
         except Timeout:
             raise StoreError(
                 f"{self.root}: another launch is running on this store; wait for it, or name another with --storage"

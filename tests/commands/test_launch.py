@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -127,9 +128,32 @@ def test_a_trial_that_cannot_be_measured_again_is_told_and_the_others_go_on(
     assert [attempt.outcome for attempt in read_attempts(store.folder(second))] == ["completed", "completed"]
 
 
-def test_two_launches_on_one_store_are_refused(store: Store) -> None:
+def test_two_launches_on_one_store_are_refused_where_none_may_wait(store: Store) -> None:
     with store.locked(), pytest.raises(StoreError, match="another launch is running"):
-        launch(toy(), inline(store))
+        launch(toy(), inline(store, wait_for_store=False))
+
+
+def test_waiting_for_another_launch_is_part_of_the_budget(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, seconds = threading.Event(), 1.0
+
+    def hold() -> None:
+        with store.locked():
+            held.set()
+            time.sleep(seconds)
+
+    monkeypatch.setattr(LaunchProgress, "estimate_block", lambda self, block: seconds)
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(60)
+    assert launch(toy(), inline(store, budget=1.5 * seconds)) == 0
+    other.join()
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"Another launch is at work on {store.root}: waiting for its end" in out
+    assert "would not end within the 0 s that are left" in out
+    assert launch(toy(), inline(store, budget=3600.0)) == 0
+    assert make_plan(toy(), store).count(State.DONE) == 2
 
 
 def test_unwritable_store(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.faults.processes import Launch, launched, wait_for
 
 pytestmark = pytest.mark.slow
 EPOCHS = 12
+WAITS = "Another launch is at work on"
 
 
 @pytest.fixture
@@ -154,11 +155,11 @@ def test_a_trial_whose_worker_dies_again_and_again_makes_the_launch_fail(
     finish(grid)
 
 
-def test_of_two_launches_on_one_store_the_second_is_refused(grid: ToyGrid, tmp_path: Path) -> None:
+def test_who_may_not_wait_for_another_launch_is_refused(grid: ToyGrid, tmp_path: Path) -> None:
     grid = ToyGrid(grid.store, 40, specs=grid.specs)
     with launched([*grid.arguments(), "--engine=inline"], tmp_path / "log") as first:
         wait_for_training(grid, first)
-        with launched([*grid.arguments(), "--engine=inline"], tmp_path / "log2") as second:
+        with launched([*grid.arguments(), "--engine=inline", "--no-wait"], tmp_path / "log2") as second:
             assert second.wait(60) == 2
             assert f"error: {grid.store.root}: another launch is running on this store" in second.output
         assert first.running()
@@ -177,12 +178,37 @@ def test_of_two_launches_on_one_store_the_second_is_refused(grid: ToyGrid, tmp_p
     assert check_runs(grid, grid.store.tracking_uri) == {"runs": 2, "surplus": 0}
 
 
-def test_two_launches_started_at_the_same_moment(grid: ToyGrid, tmp_path: Path) -> None:
+def test_of_two_launches_at_the_same_moment_one_waits(grid: ToyGrid, tmp_path: Path) -> None:
     both = [Launch([*grid.arguments(), "--engine=inline"], tmp_path / f"log{n}") for n in range(2)]
     try:
-        assert sorted(each.wait(120) for each in both) == [0, 2]
+        assert [each.wait(120) for each in both] == [0, 0]
+        outputs = sorted(both, key=lambda each: WAITS in each.output)
+        assert WAITS not in outputs[0].output
+        assert WAITS in outputs[1].output
+        assert "Nothing to train: every trial has its record" in outputs[1].output
     finally:
         for each in both:
             each.clean_up()
     assert [len(read_attempts(folder)) for folder in grid.store.trials.iterdir()] == [1, 1]
+    assert check_runs(grid, grid.store.tracking_uri) == {"runs": 2, "surplus": 0}
+
+
+def test_a_launch_that_waits_is_interrupted_and_takes_over_from_one_that_died(
+    grid: ToyGrid, tmp_path: Path
+) -> None:
+    arguments = [*grid.arguments(), "--engine=inline"]
+    with launched(arguments, tmp_path / "log") as first:
+        wait_for_training(grid, first)
+        os.kill(first.process.pid, signal.SIGSTOP)
+        with (
+            launched(arguments, tmp_path / "log1") as impatient,
+            launched(arguments, tmp_path / "log2") as heir,
+        ):
+            for each in (impatient, heir):
+                wait_for(lambda each=each: WAITS in each.output, 60, "it waits")  # type: ignore[misc]
+            os.kill(impatient.process.pid, signal.SIGINT)
+            assert impatient.wait(30) == 130
+            assert "Traceback" not in impatient.output
+            first.kill(first.process.pid)
+            assert heir.wait(120) == 0, heir.output
     assert check_runs(grid, grid.store.tracking_uri) == {"runs": 2, "surplus": 0}
