@@ -87,7 +87,7 @@ class WinogradConv:
 
     def __init__(self, channels: int) -> None:
         weight = torch.randn(channels, channels, 3, 3) * math.sqrt(2 / (9 * channels))
-        self.layer, self.bias = kernel.Layer.plain(channels, channels).on_winograd(), torch.zeros(channels)
+        self.layer, self.bias = kernel.Layer.plain(channels, channels).on_winograd, torch.zeros(channels)
         self.packed = kernel.pack(self.layer, weight, torch.empty(0), torch.float32)
 
     def __call__(self, x: Tensor) -> Tensor:

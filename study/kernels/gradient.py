@@ -4,8 +4,9 @@ Both parts are linear in their weights, so with the weight gradient dW_n of clip
 
     dL/dW = sum over n of alpha_n * dW_n,        dL/d alpha_n = sum over the kernel of W * dW_n,
 
-and neither O_S nor O_T is needed. At stride 1 the gradient of the input is again an STH-Conv, which compiled
-kernels run like any other (:meth:`study.kernels.geometry.Geometry.input_groups`).
+and neither O_S nor O_T is needed; in float32 compiled kernels find dW_n. At stride 1 the gradient of the input is
+again an STH-Conv, which compiled kernels run like any other
+(:meth:`study.kernels.geometry.Geometry.input_groups`).
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from study.kernels.geometry import Geometry, make_geometry
 from study.kernels.library import gathered_inputs
-from study.kernels.native import build, kernel
+from study.kernels.native import kernel
+from study.kernels.native.packing import pack_once
+from study.kernels.operator import require_fit, runs_compiled
 
 
 def pooled_means(
@@ -32,7 +34,8 @@ def pooled_means(
 ) -> tuple[Tensor, Tensor]:
     """Means over T, H' and W' of both parts, (N, C_o) each; zero where an output has no such part.
 
-    Arguments are those of :func:`study.kernels.sth_conv`. Exact up to rounding: 1e-5 relative in float32.
+    Arguments are those of :func:`study.kernels.sth_conv`. Exact up to rounding: 1e-5 relative in float32. Where the
+    operator runs on compiled kernels and no gradient is asked for, so do the means, on the same packed weights.
 
     Raises:
         ModelError: when arguments contradict each other.
@@ -40,10 +43,25 @@ def pooled_means(
     geometry = make_geometry(
         spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
     )
-    height, width = geometry.output_size(x.shape[2], x.shape[3])
-    sums = torch.unflatten(
-        _sum_taps(x, list(geometry.kernel), list(geometry.stride), spatial_dilation), 0, (-1, frames)
+    require_fit(x, None, None, None, frames, geometry)
+    wants_gradient = torch.is_grad_enabled() and any(
+        tensor.requires_grad for tensor in (x, spatial_weight, temporal_weight)
     )
+    if not wants_gradient and runs_compiled(x, geometry):
+        of_parts = _run_compiled(
+            x,
+            spatial_weight,
+            temporal_weight,
+            frames,
+            groups,
+            arrangement,
+            list(stride),
+            spatial_dilation,
+            temporal_dilation,
+        )
+        return of_parts[:, 0], of_parts[:, 1]
+    height, width = geometry.output_size(x.shape[2], x.shape[3])
+    sums = torch.unflatten(_sum_taps(x, geometry), 0, (-1, frames))
     center = geometry.kernel[1] // 2 * geometry.kernel[2] + geometry.kernel[2] // 2
     scale = 1 / (frames * height * width)
     spatial_sums = (sums.sum(1) * scale).mT.to(x.dtype)  # (N, C_i, taps)
@@ -70,56 +88,49 @@ def _apply(weight: Tensor, seen: Tensor) -> Tensor:
     return torch.matmul(kernels, seen.flatten(2).permute(1, 2, 0)).permute(2, 0, 1).flatten(1)
 
 
-@torch.library.custom_op("sth::tap_sums", mutates_args=())
-def _sum_taps(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int], dilation: int) -> Tensor:
+@torch.library.custom_op("sth::pooled_means", mutates_args=())
+def _run_compiled(
+    x: Tensor,
+    spatial_weight: Tensor,
+    temporal_weight: Tensor,
+    frames: int,
+    groups: int,
+    arrangement: str,
+    stride: Sequence[int],
+    spatial_dilation: int,
+    temporal_dilation: int,
+) -> Tensor:
+    """(N, 2, C_o): both means, in the dtype of ``x``. It has no gradient."""
+    geometry = make_geometry(
+        spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
+    )
+    layer = kernel.Layer.of(geometry)
+    packed = pack_once(layer, spatial_weight, temporal_weight, x.dtype)
+    return kernel.pooled_means(layer, x, packed, frames).to(x.dtype)
+
+
+@_run_compiled.register_fake
+def _(x: Tensor, spatial_weight: Tensor, temporal_weight: Tensor, frames: int, *rest: Any) -> Tensor:
+    geometry = make_geometry(spatial_weight, temporal_weight, *rest)
+    return x.new_empty(x.shape[0] // frames, 2, geometry.out_channels)
+
+
+def _sum_taps(x: Tensor, geometry: Geometry) -> Tensor:
     """(N*T, k_h * k_w, C_i): of each frame the sum of the pixels that each spatial tap meets."""
-    channels_last = x.is_contiguous(memory_format=torch.channels_last)
-    if (
-        x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and channels_last
-        and build.load()
-    ):
-        shape = Geometry(x.shape[1], 0, 1, "hybrid", _triple(kernel_size), (stride[0], stride[1]), dilation)
-        return kernel.tap_sums(x, shape)
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # a view where x is channels-last
-    return torch.matmul(_masks(x, kernel_size, stride, dilation), pixels).to(_wide(x))
+    return torch.matmul(_masks(x, geometry), pixels).to(wide)
 
 
-@_sum_taps.register_fake
-def _(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int], dilation: int) -> Tensor:
-    return x.new_empty(x.shape[0], kernel_size[1] * kernel_size[2], x.shape[1], dtype=_wide(x))
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, *ctx.options = inputs
-    ctx.save_for_backward(x)
-
-
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    (x,) = ctx.saved_tensors
-    found = torch.matmul(_masks(x, *ctx.options).mT, grad.to(x.dtype))
-    found = torch.unflatten(found, 1, x.shape[2:]).permute(0, 3, 1, 2)
-    return found, None, None, None
-
-
-_sum_taps.register_autograd(_differentiate, setup_context=_setup)
-
-
-def _masks(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int], dilation: int) -> Tensor:
+def _masks(x: Tensor, geometry: Geometry) -> Tensor:
     """(k_h * k_w, H * W): one where a tap meets the pixel."""
     rows, columns = (
-        _seen(x.shape[2 + axis], kernel_size[1 + axis], stride[axis], dilation, x) for axis in (0, 1)
+        _seen(
+            x.shape[2 + axis], geometry.kernel[1 + axis], geometry.stride[axis], geometry.spatial_dilation, x
+        )
+        for axis in (0, 1)
     )
     return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(2).flatten(0, 1)
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
-def _triple(sizes: Sequence[int]) -> tuple[int, int, int]:
-    return sizes[0], sizes[1], sizes[2]
 
 
 def _seen(size: int, kernel: int, stride: int, dilation: int, like: Tensor) -> Tensor:

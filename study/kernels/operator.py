@@ -109,11 +109,11 @@ def runs_winograd(x: Tensor, geometry: Geometry) -> bool:
     exact (:mod:`study.kernels.native.winograd`): where STH_KERNELS asks for it and float32, a 3x3 kernel, stride 1,
     no spatial dilation and AVX-512 allow it.
     """
-    return (
-        runs_compiled(x, geometry)
-        and requested() == "winograd"
-        and kernel.offers_winograd(kernel.Layer.of(geometry), x.dtype)
-    )
+    return runs_compiled(x, geometry) and _asks_for_winograd(kernel.Layer.of(geometry), x.dtype)
+
+
+def _asks_for_winograd(layer: kernel.Layer, dtype: torch.dtype) -> bool:
+    return requested() == "winograd" and kernel.offers_winograd(layer, dtype)
 
 
 def runs_triton(x: Tensor, geometry: Geometry) -> bool:
@@ -161,11 +161,11 @@ def _conv(
     geometry = make_geometry(
         spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
     )
-    _require(x, bias, alpha_s, alpha_t, frames, geometry)
+    require_fit(x, bias, alpha_s, alpha_t, frames, geometry)
     if runs_compiled(x, geometry):
         layer = kernel.Layer.of(geometry)
-        if runs_winograd(x, geometry):
-            layer = layer.on_winograd()
+        if _asks_for_winograd(layer, x.dtype):
+            layer = layer.on_winograd
         note("winograd" if layer.by_winograd else "native")
         packed = pack_once(layer, spatial_weight, temporal_weight, x.dtype)
         return kernel.run(layer, x, packed, frames, bias, alpha_s, alpha_t, relu)
@@ -200,7 +200,7 @@ def _(
     geometry = make_geometry(
         spatial_weight, temporal_weight, groups, arrangement, stride, spatial_dilation, temporal_dilation
     )
-    _require(x, bias, alpha_s, alpha_t, frames, geometry)
+    require_fit(x, bias, alpha_s, alpha_t, frames, geometry)
     height, width = geometry.output_size(x.shape[2], x.shape[3])
     y = x.new_empty(x.shape[0], geometry.out_channels, height, width)
     return y.contiguous(memory_format=_format(x))
@@ -285,7 +285,7 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _conv.register_autograd(_differentiate, setup_context=_setup)
 
 
-def _require(
+def require_fit(
     x: Tensor,
     bias: Tensor | None,
     alpha_s: Tensor | None,
@@ -293,6 +293,7 @@ def _require(
     frames: int,
     geometry: Geometry,
 ) -> None:
+    """Raise ModelError where these arguments of :func:`sth_conv` do not fit the geometry of its weights."""
     if x.dim() != 4 or x.shape[1] != geometry.in_channels:
         raise ModelError(
             f"x: shape {tuple(x.shape)}, but the weights need (N*T, {geometry.in_channels}, H, W)"

@@ -65,6 +65,17 @@ def test_kernels_in_bfloat16(case: Case, kernels: str) -> None:
         assert distance(y, reference(*given.all, T, case.geometry, relu=False)) < limit
 
 
+@pytest.mark.parametrize("kernels", ["avx512_bf16"], indirect=True)
+@pytest.mark.parametrize("case", HALVED, ids=lambda case: case.name)
+def test_means_in_bfloat16(case: Case, kernels: str) -> None:
+    given = make(case, torch.bfloat16)
+    means = pooled_means(*given.all[:3], **options(case))
+    expected = pooled_means(*(tensor.double() for tensor in given.all[:3]), **options(case))
+    for mean, exact in zip(means, expected, strict=True):
+        assert mean.dtype == torch.bfloat16
+        assert distance(mean, exact) < 4e-3
+
+
 @pytest.mark.parametrize("form", ["dense", "gathered"])
 @by_case
 def test_library_is_the_operator(case: Case, form: library.Form) -> None:
@@ -127,6 +138,17 @@ def test_gradients_of_the_weights_on_kernels(case: Case, kernels: str) -> None:
 
 
 @pytest.mark.parametrize("kernels", ["avx512"], indirect=True)
+def test_means_have_gradients(kernels: str) -> None:
+    case = CASES[1]
+    mine = [tensor.requires_grad_() for tensor in make(case).all[:3]]
+    theirs = [tensor.detach().double().requires_grad_() for tensor in mine]
+    for tensors in (mine, theirs):
+        means = pooled_means(*tensors, **options(case))
+        (means[0].square().sum() + means[1].square().sum()).backward()
+    assert all(distance(a.grad, b.grad) < 1e-5 for a, b in zip(mine, theirs, strict=True))
+
+
+@pytest.mark.parametrize("kernels", ["avx512"], indirect=True)
 def test_training_takes_the_kernels(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case, parts = CASES[1], []
 
@@ -166,10 +188,16 @@ def test_compiles_without_breaks_and_exports() -> None:
     assert torch.equal(program.module()(*given.all), expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+MEANS = [("off", torch.float64), ("off", torch.float32), *((name, torch.float32) for name in SETS)]
+
+
+@pytest.mark.parametrize(
+    ("kernels", "dtype"), MEANS, ids=lambda value: str(value).rpartition(".")[2], indirect=["kernels"]
+)
 @by_case
-def test_means_need_no_parts(case: Case, dtype: torch.dtype) -> None:
+def test_means_need_no_parts(case: Case, kernels: str, dtype: torch.dtype) -> None:
     given = make(case, dtype)
+    assert runs_compiled(given.x, case.geometry) == (kernels != "off")
     x, spatial, temporal = given.x, given.spatial_weight, given.temporal_weight
     means = pooled_means(x, spatial, temporal, **options(case))
     parts = (

@@ -65,7 +65,7 @@ def test_it_is_the_operator(case: Case, weighted: bool, threads: int, kernels: s
     if weighted and case.geometry.arrangement == "merge_out":
         pytest.skip("merge_out has no coefficients")
     given = make(case, weighted=weighted)
-    layer = kernel.Layer.of(case.geometry).on_winograd()
+    layer = kernel.Layer.of(case.geometry).on_winograd
     packed = kernel.pack(layer, given.spatial_weight, given.temporal_weight, torch.float32)
     for relu in (False, True):
         y = kernel.run(layer, given.x, packed, T, *given.all[3:], relu)
@@ -83,7 +83,7 @@ def test_plain_convolution(channels: tuple[int, int], size: tuple[int, int], ker
     weight, bias = torch.randn(channels[1], channels[0], 3, 3), torch.randn(channels[1])
     layer = kernel.Layer.plain(*channels)
     expected = torch.nn.functional.conv2d(x.double(), weight.double(), bias.double(), padding=1).relu()
-    for one, relative, of_largest in ((layer, 1e-6, 1e-6), (layer.on_winograd(), RELATIVE, OF_LARGEST)):
+    for one, relative, of_largest in ((layer, 1e-6, 1e-6), (layer.on_winograd, RELATIVE, OF_LARGEST)):
         packed = kernel.pack(one, weight, torch.empty(0), torch.float32)
         y = kernel.run(one, x, packed, frames=2, bias=bias, relu=True)
         assert distance(y, expected) < relative
@@ -150,7 +150,7 @@ def test_the_direct_kernel_runs_what_it_cannot(geometry: Geometry, kernels: str)
         y = sth_conv(*given.all, **options(case))
     assert ran == {"native": 1}
     assert distance(y, reference(*given.all, T, geometry, relu=False)) < 1e-6
-    layer = kernel.Layer.of(geometry).on_winograd()
+    layer = kernel.Layer.of(geometry).on_winograd
     with pytest.raises(ModelError, match="needs AVX-512, float32 and a 3x3 kernel"):
         kernel.pack(layer, given.spatial_weight, given.temporal_weight, torch.float32)
 
@@ -163,7 +163,7 @@ def test_bfloat16_is_not_for_it(kernels: str) -> None:
     with watch() as ran:
         sth_conv(*given.all, **options(case))
     assert "winograd" not in ran
-    layer = kernel.Layer.of(case.geometry).on_winograd()
+    layer = kernel.Layer.of(case.geometry).on_winograd
     packed = kernel.pack(layer, given.spatial_weight.float(), given.temporal_weight.float(), torch.float32)
     with pytest.raises(ModelError, match="float32"):
         kernel.run(layer, given.x, packed, T)
@@ -175,7 +175,7 @@ def test_weights_of_the_direct_kernel_are_refused(kernels: str) -> None:
     given, layer = make(case), kernel.Layer.of(case.geometry)
     packed = kernel.pack(layer, given.spatial_weight, given.temporal_weight, torch.float32)
     with pytest.raises(ModelError, match="packed for another"):
-        kernel.run(layer.on_winograd(), given.x, packed, T)
+        kernel.run(layer.on_winograd, given.x, packed, T)
 
 
 @pytest.mark.parametrize("kernels", ["baseline", "avx2"], indirect=True)
@@ -184,7 +184,7 @@ def test_narrow_kernels_decline(kernels: str) -> None:
     assert not kernel.offers_winograd(layer, torch.float32)
     given = make(SHAPES[0])
     with pytest.raises(ModelError, match="needs AVX-512"):
-        kernel.pack(layer.on_winograd(), given.spatial_weight, given.temporal_weight, torch.float32)
+        kernel.pack(layer.on_winograd, given.spatial_weight, given.temporal_weight, torch.float32)
 
 
 @on_winograd

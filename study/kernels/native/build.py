@@ -75,7 +75,8 @@ def load() -> ctypes.CDLL | None:
     Raises:
         ModelError: when STH_KERNELS names kernels that this CPU does not run.
     """
-    name = "auto" if requested() in BESIDES else requested()
+    asked = requested()
+    name = "auto" if asked in BESIDES else asked
     library = None if name == "off" else _open()
     if library is not None and _selected != [name]:
         if library.sth_select(b"" if name == "auto" else name.encode()) is None:

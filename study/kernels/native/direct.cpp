@@ -6,6 +6,7 @@
 // time is a step that is left out; what is padding in width leaves out pixels at the ends of the tile.
 // Lists whose weights outgrow the L2 cache are cut in segments, and the sums of a frame wait in a buffer.
 #include "blocks.h"
+#include "means.h"
 #include "sums.h"
 #include "tile.h"
 #include <stdlib.h>
@@ -102,6 +103,13 @@ int make_columns(const Problem* p, const Plan& plan, int vectors, int channels_a
     return tiles;
 }
 
+// Whether the weights were packed for these kernels and this type.
+template <class T>
+int is_packed(const Problem* p) {
+    const int32_t* header = (const int32_t*)p->packed;
+    return header[0] == MAGIC && header[1] == LANES && header[2] == T::CHANNELS;
+}
+
 struct Scratch {
     float* buffer;
     Column* columns;
@@ -161,8 +169,7 @@ void run_unit(const Problem* p, const Block& b, const Plan& plan, int64_t image,
 
 template <class T>
 int forward(const Problem* p) {
-    const int32_t* header = (const int32_t*)p->packed;
-    if (header[0] != MAGIC || header[1] != LANES || header[2] != T::CHANNELS) return 1;
+    if (!is_packed<T>(p)) return 1;
     int count = list_blocks(p, 0), failed = 0;
     Block* blocks = (Block*)malloc(sizeof(Block) * count);
     Plan* plans = (Plan*)malloc(sizeof(Plan) * count);
@@ -252,4 +259,9 @@ extern "C" int NAMED(sth_forward)(const Problem* p) {
     return p->bf16 ? 4 : forward<F32>(p);
 }
 
-extern "C" int NAMED(sth_sums)(const Problem* p) { return sums(p); }
+extern "C" int NAMED(sth_means)(const Problem* p) {
+#ifdef __AVX512BF16__
+    if (p->bf16) return is_packed<BF16>(p) ? means<BF16>(p) : 1;
+#endif
+    return p->bf16 ? 4 : is_packed<F32>(p) ? means<F32>(p) : 1;
+}

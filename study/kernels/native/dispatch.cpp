@@ -7,7 +7,7 @@
     extern "C" int64_t sth_packed_bytes_##isa(const Problem*); \
     extern "C" int sth_pack_##isa(const Problem*);             \
     extern "C" int sth_forward_##isa(const Problem*);          \
-    extern "C" int sth_sums_##isa(const Problem*);             \
+    extern "C" int sth_means_##isa(const Problem*);            \
     extern "C" int sth_winograd_##isa(const Problem*);         \
     extern "C" int sth_weights_##isa(const Problem*);
 DECLARE(baseline)
@@ -24,12 +24,12 @@ struct Kernels {
     int64_t (*packed_bytes)(const Problem*);
     int (*pack)(const Problem*);
     int (*forward)(const Problem*);
-    int (*sums)(const Problem*);
+    int (*means)(const Problem*);
     int (*winograd)(const Problem*);
     int (*weights)(const Problem*);
 };
 #define KERNELS(isa, lanes, bf16) {#isa, lanes, bf16, sth_packed_bytes_##isa, sth_pack_##isa, sth_forward_##isa, \
-                                   sth_sums_##isa, sth_winograd_##isa, sth_weights_##isa}
+                                   sth_means_##isa, sth_winograd_##isa, sth_weights_##isa}
 
 const Kernels table[] = {
     KERNELS(baseline, 4, 0),
@@ -71,6 +71,6 @@ EXPORT int sth_has_bf16() { return chosen ? chosen->bf16 : 0; }
 EXPORT int64_t sth_packed_bytes(const Problem* p) { return chosen->packed_bytes(p); }
 EXPORT int sth_pack(const Problem* p) { return chosen->pack(p); }
 EXPORT int sth_forward(const Problem* p) { return chosen->forward(p); }
-EXPORT int sth_sums(const Problem* p) { return chosen->sums(p); }
+EXPORT int sth_means(const Problem* p) { return chosen->means(p); }
 EXPORT int sth_winograd(const Problem* p) { return chosen->winograd(p); }
 EXPORT int sth_weights(const Problem* p) { return chosen->weights(p); }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -111,9 +111,46 @@ class Layer:
         shape = Geometry(in_channels, out_channels, 1, "merge_out", kernel=(1, 3, 3))
         return cls(groups, in_channels, out_channels, shape)
 
+    @cached_property
     def on_winograd(self) -> Layer:
         """The same for Winograd's kernel; whether it has one is told by :func:`offers_winograd`."""
         return replace(self, by_winograd=True)
+
+    @cached_property
+    def _description(self) -> _Problem:
+        """What the kernels are told of any run; it takes a layer of few channels longer to write than to run."""
+        shape = self.geometry
+        height, width = (winograd.POINTS, winograd.POINTS) if self.by_winograd else shape.kernel[1:]
+        growth = height * width // (shape.kernel[1] * shape.kernel[2])
+        groups = (_Group * len(self.groups))(*(_describe_group(group, growth) for group in self.groups))
+        spatial = (shape.spatial_shape[1] * height * width, height * width)
+        temporal = (shape.temporal_shape[1] * shape.kernel[0], shape.kernel[0])
+        if self.backward:
+            spatial, temporal = spatial[::-1], temporal[::-1]
+        return _Problem(
+            in_channels=self.in_channels,
+            out_channels=self.out_channels,
+            kernel_time=shape.kernel[0],
+            kernel_height=height,
+            kernel_width=width,
+            stride_height=shape.stride[0],
+            stride_width=shape.stride[1],
+            spatial_dilation=shape.spatial_dilation,
+            temporal_dilation=shape.temporal_dilation,
+            group_count=len(groups),
+            groups=groups,
+            spatial_out_stride=spatial[0],
+            spatial_in_stride=spatial[1],
+            temporal_out_stride=temporal[0],
+            temporal_in_stride=temporal[1],
+            flip=self.backward,
+        )
+
+    def describe(self, dtype: torch.dtype) -> _Problem:
+        """A description to be filled in; it points into this layer, which must outlive it."""
+        problem = _Problem.from_buffer_copy(self._description)
+        problem.threads, problem.bf16 = torch.get_num_threads(), dtype == torch.bfloat16
+        return problem
 
 
 @lru_cache(maxsize=256)
@@ -163,7 +200,7 @@ def pack(layer: Layer, spatial_weight: Tensor, temporal_weight: Tensor, dtype: t
         ModelError: where no compiled kernels are there, or not the ones that ``layer`` asks for.
     """
     library = _require(layer, dtype)
-    problem, alive = _describe(layer, dtype)
+    problem = layer.describe(dtype)
     if layer.by_winograd:
         spatial_weight = winograd.transform(spatial_weight.detach())
     packed = torch.empty(library.sth_packed_bytes(ctypes.byref(problem)), dtype=torch.uint8)
@@ -171,7 +208,6 @@ def pack(layer: Layer, spatial_weight: Tensor, temporal_weight: Tensor, dtype: t
     problem.spatial_weight, problem.temporal_weight = spatial.data_ptr(), temporal.data_ptr()
     problem.packed = packed.data_ptr()
     _check(library.sth_pack(ctypes.byref(problem)))
-    del alive
     return packed
 
 
@@ -204,13 +240,9 @@ def run(
     x = _lay_out(x)
     height, width = layer.geometry.output_size(x.shape[2], x.shape[3])
     y = x.new_empty(x.shape[0], height, width, layer.out_channels).permute(0, 3, 1, 2)
-    problem, alive = _describe(layer, x.dtype)
-    if packed.numel() != library.sth_packed_bytes(ctypes.byref(problem)):
-        raise ModelError(f"packed: {FAILURES[1]}")
-    problem.images, problem.frames = x.shape[0], frames
-    problem.height, problem.width, problem.out_height, problem.out_width = *x.shape[2:], height, width
-    problem.relu = relu
-    problem.x, problem.packed, problem.y = x.data_ptr(), packed.data_ptr(), y.data_ptr()
+    problem = _describe_run(library, layer, x, packed, frames)
+    problem.relu, problem.y = relu, y.data_ptr()
+    alive = []
     for name, vector in (("bias", bias), ("alpha_s", alpha_s), ("alpha_t", alpha_t)):
         if vector is not None:
             floats = vector.detach().float().contiguous()
@@ -219,6 +251,23 @@ def run(
     entry = library.sth_winograd if layer.by_winograd else library.sth_forward
     _check(entry(ctypes.byref(problem)))
     del alive
+    return y
+
+
+def pooled_means(layer: Layer, x: Tensor, packed: Tensor, frames: int) -> Tensor:
+    """Means of both parts over time and space, without the parts: (N, 2, C_out), the spatial ones first, float32.
+
+    Arguments are those of :func:`run`. In bfloat16 the sums of what the taps meet are rounded to it.
+
+    Raises:
+        ModelError: when ``packed`` is not what these kernels read.
+    """
+    library = _require(layer, x.dtype)
+    x = _lay_out(x)
+    y = torch.empty(x.shape[0] // frames, 2, layer.out_channels)
+    problem = _describe_run(library, layer, x, packed, frames)
+    problem.y = y.data_ptr()
+    _check(library.sth_means(ctypes.byref(problem)))
     return y
 
 
@@ -241,33 +290,14 @@ def weight_gradient(layer: Layer, x: Tensor, grad: Tensor, frames: int, *, spati
     x, grad = _lay_out(x), _lay_out(grad)
     shape = layer.geometry
     found = x.new_empty(shape.spatial_shape if spatial else shape.temporal_shape)
-    problem, alive = _describe(layer, torch.float32)
+    problem = layer.describe(torch.float32)
     problem.images, problem.frames = x.shape[0], frames
     problem.height, problem.width = x.shape[2:]
     problem.out_height, problem.out_width = grad.shape[2:]
     problem.x, problem.grad = x.data_ptr(), grad.data_ptr()
     setattr(problem, "spatial_grad" if spatial else "temporal_grad", found.data_ptr())
     _check(library.sth_weights(ctypes.byref(problem)))
-    del alive
     return found
-
-
-def tap_sums(x: Tensor, geometry: Geometry) -> Tensor:
-    """Of each frame and spatial tap the sum of the pixels that the tap meets: (N*T, k_h * k_w, C_i), float32.
-
-    Args:
-        x: (N*T, C_i, H, W), channels-last, float32 or bfloat16.
-        geometry: kernel, stride and dilation.
-    """
-    layer = Layer((), geometry.in_channels, 0, geometry)
-    library = _require(layer, x.dtype)
-    problem, alive = _describe(layer, x.dtype)
-    y = torch.empty(x.shape[0], geometry.kernel[1] * geometry.kernel[2], geometry.in_channels)
-    problem.images, problem.height, problem.width = x.shape[0], *x.shape[2:]
-    problem.x, problem.y = x.data_ptr(), y.data_ptr()
-    _check(library.sth_sums(ctypes.byref(problem)))
-    del alive
-    return y
 
 
 def _lay_out(x: Tensor) -> Tensor:
@@ -279,37 +309,16 @@ def _lay_out(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
 
-def _describe(layer: Layer, dtype: torch.dtype) -> tuple[_Problem, list[object]]:
-    """The part of the description that needs no input, and what must stay alive as long as it is used."""
-    shape = layer.geometry
-    height, width = (winograd.POINTS, winograd.POINTS) if layer.by_winograd else shape.kernel[1:]
-    growth = height * width // (shape.kernel[1] * shape.kernel[2])
-    groups = (_Group * len(layer.groups))(*(_describe_group(group, growth) for group in layer.groups))
-    spatial = (shape.spatial_shape[1] * height * width, height * width)
-    temporal = (shape.temporal_shape[1] * shape.kernel[0], shape.kernel[0])
-    if layer.backward:
-        spatial, temporal = spatial[::-1], temporal[::-1]
-    problem = _Problem(
-        in_channels=layer.in_channels,
-        out_channels=layer.out_channels,
-        kernel_time=shape.kernel[0],
-        kernel_height=height,
-        kernel_width=width,
-        stride_height=shape.stride[0],
-        stride_width=shape.stride[1],
-        spatial_dilation=shape.spatial_dilation,
-        temporal_dilation=shape.temporal_dilation,
-        threads=torch.get_num_threads(),
-        bf16=dtype == torch.bfloat16,
-        group_count=len(groups),
-        groups=groups,
-        spatial_out_stride=spatial[0],
-        spatial_in_stride=spatial[1],
-        temporal_out_stride=temporal[0],
-        temporal_in_stride=temporal[1],
-        flip=layer.backward,
-    )
-    return problem, [groups]
+def _describe_run(library: ctypes.CDLL, layer: Layer, x: Tensor, packed: Tensor, frames: int) -> _Problem:
+    """The layer on this input and these weights."""
+    problem = layer.describe(x.dtype)
+    if packed.numel() != library.sth_packed_bytes(ctypes.byref(problem)):
+        raise ModelError(f"packed: {FAILURES[1]}")
+    problem.images, problem.frames = x.shape[0], frames
+    problem.height, problem.width = x.shape[2:]
+    problem.out_height, problem.out_width = layer.geometry.output_size(x.shape[2], x.shape[3])
+    problem.x, problem.packed = x.data_ptr(), packed.data_ptr()
+    return problem
 
 
 def _describe_group(group: OutputGroup, growth: int) -> _Group:
