@@ -35,6 +35,25 @@ def test_kernels_are_the_operator(case: Case, kernels: str) -> None:
 
 
 @pytest.mark.parametrize("kernels", SETS, indirect=True)
+def test_coefficients_of_any_size(kernels: str) -> None:
+    for case in (CASES[1], CASES[3], CASES[4]):
+        given = make(case, weighted=True)
+        assert given.alpha_s is not None
+        assert given.alpha_t is not None
+        for at, (of_s, of_t) in enumerate(
+            [(1, 0), (0, 1), (0, 0), (-2, 1e-20), (1e-20, 3), (1, -1e-8), (1e9, 1)]
+        ):
+            given.alpha_s[:, at::7], given.alpha_t[:, at::7] = of_s, of_t
+        given.bias.zero_()
+        y = sth_conv(*given.all, **options(case))
+        expected = reference(*given.all, T, case.geometry, relu=False)
+        for at in range(7):
+            if at != 2:
+                assert distance(y[:, at::7], expected[:, at::7]) < 1e-6
+        assert y[:, 2::7].abs().max() < 1e-20
+
+
+@pytest.mark.parametrize("kernels", SETS, indirect=True)
 def test_threads_change_no_bit(kernels: str) -> None:
     case = CASES[1]
     given, before, results = make(case, weighted=True), torch.get_num_threads(), []

@@ -27,6 +27,7 @@ struct Plan {
     Item items[MAX_STEPS];
     int segment_end[MAX_SEGMENTS], segment_scale[MAX_SEGMENTS];   // scale 0: none, 1: alpha_s, 2: alpha_t
     int segments, count, reach;   // reach: rows that taps look up and down
+    int turn;                     // the first item of the temporal part
 };
 
 // -1 when there are more steps or segments than the tables hold.
@@ -37,6 +38,7 @@ int make_plan(const Problem* p, const Block& b, int channels_a_unit, Plan* plan)
     int64_t steps = p->kernel_height * p->kernel_width * 2 + p->kernel_time;
     if (steps > MAX_STEPS) return -1;
     for (int part = 0; part < 2; part++) {
+        if (part) plan->turn = count;
         int64_t rows = part ? p->kernel_time : p->kernel_height, columns = part ? 1 : p->kernel_width;
         for (int64_t i = 0; i < rows * columns; i++) {
             for (int run = 0; run < (part ? 1 : 2); run++) {
@@ -52,9 +54,8 @@ int make_plan(const Problem* p, const Block& b, int channels_a_unit, Plan* plan)
                 plan->items[count++] = item;
                 weights += length * width;
             }
-            int ends_part = p->alpha_s && i == rows * columns - 1, ends = part && i == rows * columns - 1;
-            int empty = segments ? plan->segment_end[segments - 1] == count : count == 0;
-            if (ends || (ends_part && !empty) || (weights - started) * 4 * 10 > SEGMENT_BYTES * 9) {
+            int ends = part && i == rows * columns - 1;
+            if (ends || (weights - started) * 4 * 10 > SEGMENT_BYTES * 9) {
                 if (segments == MAX_SEGMENTS) return -1;
                 plan->segment_scale[segments] = p->alpha_s ? 1 + part : 0;
                 plan->segment_end[segments++] = count;
@@ -75,6 +76,7 @@ struct Column {
     int64_t column;
     int pixels;
     int ends[MAX_SEGMENTS];   // of the segments, among the steps
+    int turn;                 // the first step of the temporal part
     Step* steps;
 };
 
@@ -89,8 +91,10 @@ int make_columns(const Problem* p, const Plan& plan, int vectors, int channels_a
         c.pixels = tile_pixels(p->out_width - column, vectors);
         c.steps = steps + (int64_t)tiles * plan.count;
         int count = 0;
+        c.turn = plan.count;
         for (int s = 0, i = 0; s < plan.segments; c.ends[s++] = count)
             for (; i < plan.segment_end[s]; i++) {
+                if (i == plan.turn) c.turn = count;
                 const Item& item = plan.items[i];
                 int64_t frame = time + item.time, first = column * stride + item.column;
                 int low = first < 0 ? clamp((-first + stride - 1) / stride, c.pixels) : 0;
@@ -126,11 +130,20 @@ void run_unit(const Problem* p, const Block& b, const Plan& plan, int64_t image,
     const Unit* x = (const Unit*)p->x + image * p->height * p->width * channels;
     const Unit* w = (const Unit*)((const char*)p->packed + b.weights);
     typename T::Out* y = (typename T::Out*)p->y + image * p->out_height * p->out_width * p->out_channels + b.begin;
-    float coefficients[3][VECTORS * LANES] = {};
+    float coefficients[3][VECTORS * LANES] = {}, turn[VECTORS * LANES] = {};
     const float* sources[3] = {p->bias, p->alpha_s, p->alpha_t};
     for (int i = 0; i < 3; i++)
         if (sources[i])
             memcpy(coefficients[i], sources[i] + (i ? clip * p->out_channels : 0) + b.begin, 4 * b.columns);
+    // alpha_s * S + alpha_t * T as (S * turn + T) * alpha_t, so that one set of registers does. An alpha_t of no weight
+    // beside alpha_s is taken as 1e-12 of it.
+    for (int i = 0; i < width; i++) {
+        const float of_s = coefficients[1][i];
+        float& of_t = coefficients[2][i];
+        const float least = __builtin_fmaxf(__builtin_fabsf(of_s) * 1e-12f, 1e-30f);
+        if (__builtin_fabsf(of_t) < least) of_t = __builtin_copysignf(least, of_t);
+        turn[i] = of_s / of_t;
+    }
     const int tiles = make_columns(p, plan, b.vectors, T::CHANNELS, image % p->frames, scratch.columns, scratch.steps);
     // Few weights: a tile goes through all segments at once and its sums stay in the L1 cache.
     const int whole = b.bytes <= SEGMENT_BYTES * 2;
@@ -145,19 +158,23 @@ void run_unit(const Problem* p, const Block& b, const Plan& plan, int64_t image,
                 for (int s = whole ? 0 : outer; s < (whole ? plan.segments : outer + 1); s++) {
                     int begin = s ? column.ends[s - 1] : 0, count = column.ends[s] - begin;
                     const Step* steps = column.steps + begin;
+                    const int scale = plan.segment_scale[s];
+                    int turns = scale == 2 ? column.turn - begin : -1;   // negative where all of it is temporal
                     if (!inside) {
-                        int kept = 0;
-                        for (int i = 0; i < count; i++)
+                        int kept = 0, kept_turn = -1;
+                        for (int i = 0; i < count; i++) {
+                            if (i == turns) kept_turn = kept;
                             if (in_row + steps[i].row >= 0 && in_row + steps[i].row < p->height)
                                 scratch.edge[kept++] = steps[i];
+                        }
                         steps = scratch.edge;
                         count = kept;
+                        turns = kept_turn;
                     }
                     const Column& after = scratch.columns[c + 1 < tiles ? c + 1 : 0];
                     const Unit* next = (c + 1 < tiles ? xr : xr + p->stride_height * p->width * channels) +
                                        after.steps[begin < after.ends[s] ? begin : 0].x;
-                    const int scale = plan.segment_scale[s];
-                    Tile tile = {steps, count, p->stride_width * channels, scale ? coefficients[scale] : 0,
+                    Tile tile = {steps, count, turns, turn, p->stride_width * channels, scale ? coefficients[scale] : 0,
                                  scratch.buffer + (whole ? 0 : (pixel - first_row * p->out_width) * width), s > 0, s == plan.segments - 1,
                                  (int)p->relu, b.columns, p->bias ? coefficients[0] : 0, p->out_channels, next};
                     dispatch_tile<T>(column.pixels, b.vectors, tile, xr, w, (const Unit*)scratch.zeros,

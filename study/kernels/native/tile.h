@@ -76,6 +76,8 @@ INLINE void accumulate_padded(Vec (&sums)[R][NV], const typename T::Unit* x, con
 struct Tile {
     const Step* steps;
     int count;
+    int turn;               // before this step the sums so far are multiplied by `turned`; -1: never
+    const float* turned;    // by output channel
     int64_t pixel;          // units between neighboring pixels of the tile in the image
     const float* scale;     // of these steps, by output channel, or null
     float* buffer;          // sums of earlier segments, R x vectors x LANES
@@ -119,6 +121,14 @@ __attribute__((noinline)) void run_tile(const Tile& t, const typename T::Unit* x
     Vec sums[R][NV] = {};
     for (int s = 0; s < t.count; s++) {
         const Step& step = t.steps[s];
+        if (s == t.turn) {
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++) {
+                const Vec by = load(t.turned + v * LANES);
+#pragma GCC unroll 32
+                for (int r = 0; r < R; r++) sums[r][v] *= by;
+            }
+        }
         const typename T::Unit *xs = x + step.x, *ws = w + step.weights;
         // A register tile outruns the hardware's prefetching: ask for the pixels of the next step, or next tile.
         const int more = s + 1 < t.count;

@@ -196,7 +196,7 @@ void finish_strip(const Problem* p, const Block& b, const Strip& s, const float*
             const int some = tile_pixels(s.columns - j, b.vectors);
             const float* x = (const float*)p->x + (first + i * p->width + j) * p->in_channels;
             const int64_t onward = j + some < s.columns ? some : p->width - j;
-            Tile tile = {steps, count, p->in_channels, p->alpha_t ? c.temporal : 0,
+            Tile tile = {steps, count, -1, 0, p->in_channels, p->alpha_t ? c.temporal : 0,
                          scratch.sums + i * row + j * width, spatial, 1, (int)p->relu, b.columns,
                          p->bias ? c.bias : 0, p->out_channels,
                          x + onward * p->in_channels + (count ? steps[0].x : 0)};
