@@ -3,8 +3,8 @@
 By default PyTorch's own convolutions, for training and for the scores that are recorded. They need no compiler, so
 that what a trial gives does not hang on what a machine happens to have: kernels of our own compute the same sums in
 another order, and over thousands of steps a rounding grows into another network. A step of training
-of the 3x3 layers of ResNet-50 would take about a third less with them (``benchmarks.sth_cpu``). Whoever wants a
-network to be fast and needs no gradients asks for them, as ``bench`` does.
+of the 3x3 layers of ResNet-50 would take a quarter to a third less with them (``benchmarks.sth_cpu``). Whoever wants
+a network to be fast and needs no gradients asks for them, as ``bench`` does.
 """
 
 from __future__ import annotations
