@@ -207,6 +207,22 @@ def test_compiles_without_breaks_and_exports() -> None:
     assert torch.equal(program.module()(*given.all), expected)
 
 
+def test_means_compile_without_breaks_and_export() -> None:
+    case = CASES[1]
+    given = make(case).all[:3]
+
+    class Block(torch.nn.Module):
+        def forward(self, *tensors: Tensor) -> Tensor:
+            return sth_conv(*tensors, None, *pooled_means(*tensors, **options(case)), **options(case))
+
+    with torch.no_grad():
+        expected = Block()(*given)
+        compiled = torch.compile(Block(), fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(*given), expected)
+        program = torch.export.export(Block(), given)
+        assert torch.equal(program.module()(*given), expected)
+
+
 MEANS = [("off", torch.float64), ("off", torch.float32), *((name, torch.float32) for name in SETS)]
 
 
