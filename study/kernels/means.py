@@ -48,17 +48,7 @@ def pooled_means(
         tensor.requires_grad for tensor in (x, spatial_weight, temporal_weight)
     )
     if not wants_gradient and runs_compiled(x, geometry):
-        of_parts = _run_compiled(
-            x,
-            spatial_weight,
-            temporal_weight,
-            frames,
-            groups,
-            arrangement,
-            list(stride),
-            spatial_dilation,
-            temporal_dilation,
-        )
+        of_parts = _run_compiled(x, spatial_weight, temporal_weight, frames, **geometry.options)
         return of_parts[:, 0], of_parts[:, 1]
     height, width = geometry.output_size(x.shape[2], x.shape[3])
     sums = torch.unflatten(_sum_taps(x, geometry), 0, (-1, frames))

@@ -204,8 +204,7 @@ def test_a_launch_that_waits_is_interrupted_and_takes_over_from_one_that_died(
             launched(arguments, tmp_path / "log1") as impatient,
             launched(arguments, tmp_path / "log2") as heir,
         ):
-            for each in (impatient, heir):
-                wait_for(lambda each=each: WAITS in each.output, 60, "it waits")  # type: ignore[misc]
+            wait_for(lambda: all(WAITS in each.output for each in (impatient, heir)), 60, "both wait")
             os.kill(impatient.process.pid, signal.SIGINT)
             assert impatient.wait(30) == 130
             assert "Traceback" not in impatient.output

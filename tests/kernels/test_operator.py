@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -169,17 +170,12 @@ def test_means_have_gradients(kernels: str) -> None:
 
 @pytest.mark.parametrize("kernels", ["avx512"], indirect=True)
 def test_training_takes_the_kernels(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    case, parts = CASES[1], []
-
-    def watch(*arguments: object, spatial: bool) -> Tensor:
-        parts.append(spatial)
-        return weight_gradient(*arguments, spatial=spatial)  # type: ignore[arg-type]
-
-    weight_gradient = kernel.weight_gradient
-    monkeypatch.setattr(kernel, "weight_gradient", watch)
+    case, watched = CASES[1], Mock(wraps=kernel.weight_gradient)
+    monkeypatch.setattr(kernel, "weight_gradient", watched)
     given = make(case)
     given.spatial_weight.requires_grad_()
     sth_conv(*given.all, **options(case)).sum().backward()
+    parts = [call.kwargs["spatial"] for call in watched.call_args_list]
     assert parts == [True], "and of the weight alone that has a gradient"
 
 
